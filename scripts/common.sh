@@ -1,0 +1,25 @@
+# Sourced by the scripts beside it: where the repository is, and how a check speaks.
+# shellcheck shell=bash
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# A trap in a Swift program otherwise starts the interactive backtracer, which can hang a shell without a terminal.
+export SWIFT_BACKTRACE=enable=no
+
+# The tracked and the new files of the repository that match the given patterns.
+files() { git ls-files --cached --others --exclude-standard -- "$@" | sort -u | while read -r f; do [ ! -f "$f" ] || echo "$f"; done; }
+
+findings=0
+finding() {
+    echo "$*" >&2
+    findings=$((findings + 1))
+}
+
+# Ends a check: $1 its name. Findings have been printed already.
+conclude() {
+    if [ "$findings" -gt 0 ]; then
+        echo "$1: $findings finding(s)" >&2
+        exit 1
+    fi
+    echo "$1: ok"
+}
