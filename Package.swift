@@ -3,18 +3,27 @@
 import PackageDescription
 
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let collections: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 
 let package = Package(
     name: "pqvpn",
+    products: [
+        // For the nested packages of this repository only: its interface is no promise to anybody else.
+        .library(name: "PQVPNCore", targets: ["VPNCrypto", "VPNCore"])
+    ],
     dependencies: [
         // Exact: CPacketAEAD calls functions of the BoringSSL inside it (docs/decisions/0002-packet-aead.md).
-        .package(url: "https://github.com/apple/swift-crypto.git", exact: "4.5.2")
+        .package(url: "https://github.com/apple/swift-crypto.git", exact: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
     ],
     targets: [
         .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CPacketAEAD", dependencies: [crypto]),
         .target(name: "VPNCrypto", dependencies: ["CPacketAEAD", "CLibcrypto", crypto]),
+        .target(name: "VPNCore", dependencies: ["VPNCrypto", collections]),
+        .target(name: "VPNTesting", dependencies: ["VPNCore", "VPNCrypto"]),
         .testTarget(name: "VPNCryptoTests", dependencies: ["VPNCrypto"]),
+        .testTarget(name: "VPNCoreTests", dependencies: ["VPNCore", "VPNCrypto", "VPNTesting"]),
     ]
 )
 

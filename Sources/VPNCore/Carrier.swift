@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// What carries a session (§8). A session does not know what carries it: it hands a datagram and a carrier down and
+// gets the like back up. Today's only carrier is a UDP endpoint; a circuit inside another session comes as one more case.
+
+/// A UDP address: IPv6, or IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2), and a port.
+public struct Endpoint: Hashable, Sendable {
+    /// The upper and lower 64 bits of the 16-byte address, in host order.
+    public var high: UInt64
+    public var low: UInt64
+    public var port: UInt16
+    /// Interface index of a link-local address, else 0.
+    public var scope: UInt32
+
+    public init(high: UInt64, low: UInt64, port: UInt16, scope: UInt32 = 0) {
+        self.high = high
+        self.low = low
+        self.port = port
+        self.scope = scope
+    }
+
+    /// An IPv4 address given as its 32 bits in host order.
+    public init(v4 address: UInt32, port: UInt16) {
+        self.init(high: 0, low: 0x0000_FFFF_0000_0000 | UInt64(address), port: port)
+    }
+
+    public var isV4: Bool { high == 0 && low >> 32 == 0x0000_FFFF }
+
+    /// The 32 bits of an IPv4 address, in host order; meaningful only where `isV4`.
+    public var v4: UInt32 { UInt32(truncatingIfNeeded: low) }
+
+    /// The address as the 16 bytes that cookies and prefixes are computed over.
+    public var addressBytes: [UInt8] {
+        var bytes = [UInt8]()
+        bytes.reserveCapacity(16)
+        for word in [high, low] {
+            for shift in stride(from: 56, through: 0, by: -8) {
+                bytes.append(UInt8(truncatingIfNeeded: word >> UInt64(shift)))
+            }
+        }
+        return bytes
+    }
+}
+
+/// The way a datagram came or goes.
+public enum Carrier: Hashable, Sendable {
+    case udp(Endpoint)
+}

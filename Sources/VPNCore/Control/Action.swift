@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the core asks for. Small, never composite; drained one by one after each input.
+
+public enum Action: Sendable {
+    /// One UDP payload (or, later, one cell of a circuit).
+    case transmit([UInt8], Carrier)
+    /// Public-key work; its result comes back through `jobFinished`.
+    case run(CryptoJob)
+    /// A change of the packet workers' tables: install, activate, retire, routes.
+    case dataPlane(DataPlaneCommand)
+    /// Keep this identity in known_peers.
+    case remember(PinnedPeer)
+    case emit(Event)
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// How much a node holds on behalf of others: for tests that nothing grows, and later for diagnostics.
+
+public struct ControlFootprint: Equatable, Sendable {
+    /// Peers, configured and passing.
+    public var peers: Int
+    public var sessions: Int
+    /// Handshakes that this node began.
+    public var initiations: Int
+    /// S1 messages whose fragments are not complete.
+    public var reassemblies: Int
+    /// S1 messages in any stage, kept answers included.
+    public var inboundHandshakes: Int
+    public var jobs: Int
+    public var receiverIndices: Int
+}
+
+extension NodeStateMachine {
+    public var footprint: ControlFootprint {
+        ControlFootprint(
+            peers: peers.count, sessions: peers.values.reduce(0) { $0 + $1.ring.all.count },
+            initiations: peers.values.count { $0.initiation != nil }, reassemblies: inbound.collectingCount,
+            inboundHandshakes: inbound.count, jobs: jobs.count, receiverIndices: indices.count)
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the core tells the world: values that VPNNode turns into log lines, metrics and API objects. The core logs nothing.
+public import VPNCrypto
+
+/// One handshake at both ends: the initiator's receiver index, shown as 8 hexadecimal digits (`hs=` in logs).
+public struct HandshakeID: Hashable, Sendable, CustomStringConvertible {
+    public let value: UInt32
+    public init(_ value: UInt32) { self.value = value }
+    public var description: String { [UInt8](bigEndian: value).hex }
+}
+
+/// A session as people see it.
+public struct SessionSummary: Sendable {
+    public let handshake: HandshakeID
+    /// 16 bytes, the same at both ends (`sid=` in logs).
+    public let sessionID: [UInt8]
+    public let peer: PeerID
+    public let peerName: String
+    public let slot: PeerSlot
+    public let role: SessionRole
+    public let carrier: Carrier
+    public let cipher: PacketCipher
+    /// From the first datagram of the handshake to its end, at this node.
+    public let duration: TimeSpan
+    /// UDP payload of all fragments of S1 and S2, headers included.
+    public let s1Bytes: Int
+    public let s2Bytes: Int
+    /// What the other end said its tunnel MTU is.
+    public let peerMTU: Int
+
+    public var sessionIDText: String { sessionID.hex }
+}
+
+/// Why a session ended.
+public enum SessionEnd: String, Sendable {
+    case closedByPeer = "closed_by_peer"
+    case closedHere = "closed_here"
+    /// A newer session took its place.
+    case replaced
+    /// `rekey.interval_seconds` passed without a new handshake.
+    case expired
+    /// The peer sent a frame that this version does not know.
+    case protocolViolation = "protocol_violation"
+    /// The responder's session that no DATA ever confirmed.
+    case unconfirmed
+    /// Nothing came back for 90 s, handshakes included.
+    case silent
+}
+
+public enum Event: Sendable {
+    case handshakeStarted(HandshakeID, slot: PeerSlot, peerName: String, Endpoint, attempt: Int)
+    /// The peer answers on a known identity, or one that first use may pin.
+    case sessionEstablished(SessionSummary)
+    /// The responder's session carried its first valid DATA; the initiator's one had its first answer.
+    case sessionConfirmed(SessionSummary)
+    case sessionEnded(SessionSummary, SessionEnd)
+    /// 90 s without success; the next try is in `retryIn`, nil where it is the other end's turn.
+    case handshakeTimedOut(HandshakeID, slot: PeerSlot, peerName: String, retryIn: TimeSpan?)
+    /// A message of a handshake was refused in silence.
+    case handshakeRefused(HandshakeID?, role: SessionRole, HandshakeFailure, Carrier)
+    /// An identity is not believed. `changed` cases deserve a person's attention.
+    case identityRefused(HandshakeID, PeerID, TrustRefusal, Carrier, expected: PeerID?, peerName: String)
+    case identityPinned(PinnedPeer)
+    case keepaliveAnswered(slot: PeerSlot, roundTrip: TimeSpan)
+    /// Something that we sent stayed without any answer for 15 s; a new handshake starts.
+    case peerSilent(slot: PeerSlot, peerName: String)
+}
+
+extension [UInt8] {
+    init(bigEndian value: UInt32) {
+        self = []
+        append(bigEndian: value)
+    }
+}

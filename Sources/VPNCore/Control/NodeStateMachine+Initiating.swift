@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// The initiator's side: when to call whom, and what becomes of an attempt. The steps of one attempt are
+// InitiatorStateMachine's.
+internal import VPNCrypto
+
+extension NodeStateMachine {
+    /// The packet workers have something for a peer that has no session.
+    public mutating func sessionWanted(_ slot: PeerSlot, now: Instant) {
+        guard let peer = peers[slot], peer.initiation == nil, peer.ring.current == nil else { return }
+        // After a handshake without an answer its pause counts; after a goodbye there is no reason to wait.
+        guard peer.retry == nil || peer.failures == 0 else { return }
+        initiate(slot, now: now)
+    }
+
+    /// A configured peer's name resolved, later than the start or to another address.
+    public mutating func setEndpoint(_ endpoint: Endpoint, ofPeer name: String, now: Instant) {
+        guard let slot = peers.first(where: { $0.value.isConfigured && $0.value.name == name })?.key else { return }
+        peers[slot]?.configuration.endpoint = endpoint
+        guard let peer = peers[slot], peer.ring.isEmpty, peer.initiation == nil else { return }
+        peers[slot]?.carrier = .udp(endpoint)
+        initiate(slot, now: now)
+    }
+
+    /// Begins a handshake with a peer, unless one is under way or there is no address to call.
+    mutating func initiate(_ slot: PeerSlot, now: Instant) {
+        guard var peer = peers[slot], peer.initiation == nil, case .udp(let endpoint)? = peer.carrier else { return }
+        let keys = peer.identity.flatMap { trust.keys(of: $0) } ?? peer.pendingPin?.keys
+        // Without keys only a first contact remains.
+        guard keys != nil || trust.policy.trustsOnFirstUse else { return }
+        peer.retry = nil
+        let index = freshIndex(for: .initiation(slot))
+        peer.initiation = InitiatorStateMachine(
+            signer: signer, cryptography: cryptography, offers: parameters.offers, mtu: parameters.mtu,
+            keepaliveSeconds: peer.configuration.keepaliveSeconds, expected: peer.identity, responder: keys,
+            showsKeys: false, index: index, now: now)
+        let token = peer.token
+        peer.token = nil
+        let attempt = peer.failures + 1
+        peers[slot] = peer
+        emit(
+            .handshakeStarted(HandshakeID(index), slot: slot, peerName: peer.name, endpoint, attempt: attempt))
+        advanceInitiation(slot, now: now) { $0.begin(token: token, index: index, now: now) }
+    }
+
+    /// RETRY, S2, INFO_RESP and NEED_FULL find their handshake by the receiver index that we gave out.
+    mutating func receive(answer datagram: [UInt8], _ type: DatagramType, on carrier: Carrier, now: Instant) {
+        guard case .initiation(let slot)? = indices[datagram.u32(at: 4)], let peer = peers[slot], peer.initiation != nil
+        else { return drop(.handshakeUnknown) }
+        // A handshake is spoken where it was begun: an answer from elsewhere is not one.
+        guard peer.carrier == carrier else { return drop(.handshakeCarrier) }
+        advanceInitiation(slot, now: now) { machine in
+            switch type {
+            case .retry: machine.receive(retry: datagram, now: now)
+            case .infoResponse: machine.receive(infoResponse: datagram, now: now)
+            case .s2: machine.receive(s2: datagram, now: now)
+            case .needFull: machine.receive(needFull: datagram, now: now)
+            default: []
+            }
+        }
+    }
+
+    mutating func initiationTimeout(_ slot: PeerSlot, now: Instant) {
+        if let due = peers[slot]?.retry, due <= now {
+            peers[slot]?.retry = nil
+            initiate(slot, now: now)
+        }
+        guard let initiation = peers[slot]?.initiation, initiation.deadline <= now else { return }
+        if now >= initiation.started + Limits.handshakeGiveUp {
+            giveUp(slot, now: now)
+        } else {
+            advanceInitiation(slot, now: now) { $0.timeout(now: now) }
+        }
+    }
+
+    /// One step of the attempt, and what it asks for.
+    mutating func advanceInitiation(
+        _ slot: PeerSlot, now: Instant, _ step: (inout InitiatorStateMachine) -> [InitiatorEffect]
+    ) {
+        guard var machine = peers[slot]?.initiation else { return }
+        let effects = step(&machine)
+        peers[slot]?.initiation = machine
+        for effect in effects { perform(effect, slot: slot, now: now) }
+    }
+
+    private mutating func perform(_ effect: InitiatorEffect, slot: PeerSlot, now: Instant) {
+        guard let peer = peers[slot], let machine = peer.initiation, let carrier = peer.carrier else { return }
+        switch effect {
+        case .transmit(let datagram):
+            push(.transmit(datagram, carrier))
+        case .run(let work):
+            run(work, for: .initiation(slot, index: machine.index, work))
+        case .drop(let reason):
+            drop(reason)
+        case .refused(let failure):
+            drop(.handshakeRefused)
+            emit(.handshakeRefused(HandshakeID(machine.index), role: .initiator, failure, carrier))
+        case .judge(let descriptor):
+            judge(descriptor, slot: slot, now: now)
+        case .restart:
+            indices[machine.index] = nil
+            let index = freshIndex(for: .initiation(slot))
+            advanceInitiation(slot, now: now) { $0.begin(token: nil, index: index, now: now) }
+        case .established(let opened, let responder, let index):
+            installInitiated(opened, responder: responder, index: index, slot: slot, machine: machine, now: now)
+        }
+    }
+
+    /// A responder that was not known showed its descriptor (§2: outbound first contact).
+    private mutating func judge(_ descriptor: Descriptor, slot: PeerSlot, now: Instant) {
+        guard let peer = peers[slot], let machine = peer.initiation, let carrier = peer.carrier else { return }
+        let id = descriptor.keys.peerID
+        let claimedElsewhere = slotsByIdentity[id].map { $0 != slot } ?? false
+        let refusal: TrustRefusal? =
+            trust.judge(responder: descriptor.keys, expected: peer.identity)
+            ?? (claimedElsewhere ? .identityChanged : nil)
+        if let refusal {
+            drop(.untrusted)
+            emit(
+                .identityRefused(
+                    HandshakeID(machine.index), id, refusal, carrier, expected: peer.identity, peerName: peer.name))
+            return giveUp(slot, now: now)
+        }
+        if trust.keys(of: id) == nil {
+            peers[slot]?.pendingPin = PinnedPeer(keys: descriptor.keys, name: peer.name, origin: .firstUse)
+        }
+        advanceInitiation(slot, now: now) { $0.believe(descriptor.keys, now: now) }
+    }
+
+    /// Ends the attempt; the next one comes after a pause that doubles up to two minutes.
+    private mutating func giveUp(_ slot: PeerSlot, now: Instant) {
+        guard var peer = peers[slot], let machine = peer.initiation else { return }
+        indices[machine.index] = nil
+        peer.initiation = nil
+        peer.failures += 1
+        peer.pendingPin = nil
+        let doublings = min(peer.failures - 1, 5)
+        let pause = TimeSpan(
+            nanoseconds: min(Limits.retryPause.nanoseconds << UInt64(doublings), Limits.retryPauseMaximum.nanoseconds))
+        // One that only ever called us has no address of its own to try for ever.
+        let willRetry = peer.configuration.endpoint != nil
+        if willRetry { peer.retry = now + pause }
+        peers[slot] = peer
+        emit(
+            .handshakeTimedOut(
+                HandshakeID(machine.index), slot: slot, peerName: peer.name, retryIn: willRetry ? pause : nil))
+        if peer.unansweredSince != nil, let dead = peer.ring.current { retire(dead, of: slot, .silent) }
+        forgetIfIdle(slot)
+    }
+
+    /// Ends the attempt because the other side's handshake serves.
+    mutating func abandonInitiation(_ slot: PeerSlot) {
+        guard let machine = peers[slot]?.initiation else { return }
+        indices[machine.index] = nil
+        peers[slot]?.initiation = nil
+    }
+
+    /// §6, simultaneous open: the smaller peer_id stays initiator for 2 s, the larger answers.
+    func mayAnswer(_ slot: PeerSlot?, id: PeerID, now: Instant) -> Bool {
+        guard let slot, let machine = peers[slot]?.initiation, ownID < id else { return true }
+        return now.since(machine.started) >= Limits.simultaneousOpen
+    }
+}

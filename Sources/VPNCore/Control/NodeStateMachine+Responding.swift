@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// The responder's side: S0 → RETRY, INFO, and S1 through the order of checks of §5, each cheaper than the next.
+internal import VPNCrypto
+
+extension NodeStateMachine {
+    // MARK: Before any state
+
+    mutating func receive(s0 datagram: [UInt8], on carrier: Carrier, now: Instant) {
+        guard let s0 = S0Message(datagram) else { return drop(.s0Malformed) }
+        let knowsUs = S0Message.isAuthentic(datagram, macKey: ownMAC1Key)
+        guard knowsUs || (!parameters.isStealthy && S0Message.isAuthentic(datagram, macKey: .unknownResponder)) else {
+            return drop(.mac1)
+        }
+        cookies.rotate(cryptography: cryptography, now: now)
+        let random = cryptography.randomBytes(24)
+        let cookie = cookies.makeCookie(
+            for: carrier, senderIndex: s0.senderIndex, difficulty: difficulty, nonce: Array(random[0..<8]), now: now)
+        let retry = RetryMessage.encoded(
+            offers: parameters.offers, cookie: cookie, salt: Array(random[8..<24]), answering: datagram,
+            senderIndex: s0.senderIndex, sealingID: (knowsUs ? ownID : PeerID.zero).bytes)
+        push(.transmit(retry, carrier))
+    }
+
+    /// §4: under load an initiator pays first. Half of the allowed work in flight is load.
+    private var difficulty: UInt8 {
+        jobsForOthers * 2 > parameters.maximumJobs ? Limits.puzzleDifficultyUnderLoad : 0
+    }
+
+    mutating func receive(infoRequest datagram: [UInt8], on carrier: Carrier, now: Instant) {
+        guard let request = InfoRequest(datagram) else { return drop(.infoMalformed) }
+        guard !parameters.descriptor.isEmpty,
+            InfoRequest.isAuthentic(datagram, macKey: ownMAC1Key)
+                || (!parameters.isStealthy && InfoRequest.isAuthentic(datagram, macKey: .unknownResponder))
+        else { return drop(.mac1) }
+        cookies.rotate(cryptography: cryptography, now: now)
+        let verdict = cookies.check(
+            request.cookie, from: carrier, senderIndex: request.senderIndex, message: 0, now: now)
+        guard case .valid = verdict, request.cookie[0] & 0x80 == 0 else { return drop(.cookie) }
+        guard let answer = InfoResponse.encoded(parameters.descriptor, hash: descriptorHash, answering: request) else {
+            return drop(.infoMalformed)
+        }
+        push(.transmit(answer, carrier))
+    }
+
+    // MARK: S1
+
+    mutating func receive(s1 datagram: [UInt8], on carrier: Carrier, now: Instant) {
+        guard let fragment = S1Fragment(datagram) else { return drop(.s1Malformed) }
+        // §5, in this order: cookie, puzzle, mac1, reassembly, rate, public-key work.
+        cookies.rotate(cryptography: cryptography, now: now)
+        let verdict = cookies.check(
+            fragment.cookie, from: carrier, senderIndex: fragment.senderIndex, message: fragment.messageHash, now: now)
+        guard case .valid(let issued, let difficulty) = verdict else {
+            return drop(verdict == .expired ? .cookieExpired : verdict == .spent ? .tokenSpent : .cookie)
+        }
+        guard
+            Puzzle.verifies(
+                fragment.puzzleSolution, cookie: fragment.cookie, senderIndex: fragment.senderIndex,
+                difficulty: difficulty)
+        else { return drop(.puzzle) }
+        guard S1Fragment.isAuthentic(datagram, macKey: ownMAC1Key) else { return drop(.mac1) }
+        switch inbound.add(fragment, size: datagram.count, issued: issued, from: carrier, now: now) {
+        case .incomplete: break
+        case .duplicate: drop(.fragmentDuplicate)
+        case .inconsistent, .corrupt: drop(.fragmentInconsistent)
+        case .answer(let reply): push(.transmit(reply, carrier))
+        case .complete(let message):
+            let key = InboundKey(
+                carrier: carrier, senderIndex: fragment.senderIndex, message: fragment.messageHash)
+            admit(message, fragment: fragment, key: key, size: datagram.count, now: now)
+        }
+    }
+
+    private mutating func admit(_ message: [UInt8], fragment: S1Fragment, key: InboundKey, size: Int, now: Instant) {
+        guard jobsForOthers < parameters.maximumJobs else {
+            // Forgotten rather than refused: a repeat may find room.
+            inbound.remove(key)
+            return drop(.jobsFull)
+        }
+        guard rate.admit(key.carrier, now: now) else {
+            inbound.setStage(.ignored, of: key, until: now + Limits.reassemblyLifetime)
+            return drop(.handshakeRate)
+        }
+        cookies.spend(fragment.cookie, for: key.message)
+        inbound.setStage(.working, of: key, until: now + Limits.answerLifetime)
+        jobsForOthers += 1
+        run(
+            .openS1(S1Opening(signer: signer, cookie: fragment.cookie, message: message)),
+            for: .inbound(key, size: size))
+    }
+
+    mutating func s1Opened(_ result: Result<OpenedS1, HandshakeFailure>, key: InboundKey, size: Int, now: Instant) {
+        guard let entry = inbound[key] else { return drop(.handshakeExpired) }
+        switch result {
+        case .failure(let failure):
+            refuse(key, failure, now: now)
+        case .success(let opened):
+            guard opened.s1.senderIndex == key.senderIndex else { return refuse(key, .malformed, now: now) }
+            // §6: replay within the cookie's life.
+            switch history.admit(opened.h4.hash, issued: entry.issued) {
+            case .fresh: break
+            case .replayed, .forgotten:
+                inbound.setStage(.ignored, of: key, until: now + Limits.answerLifetime)
+                return drop(.s1Replay)
+            }
+            decide(opened, key: key, now: now)
+        }
+    }
+
+    /// Who may continue (§2), before any signature is checked.
+    private mutating func decide(_ opened: OpenedS1, key: InboundKey, now: Instant) {
+        let id = opened.payload.peerID
+        guard opened.payload.kind != .anonymous else {
+            return refuseIdentity(id, .anonymousPeer, key, expected: nil, name: "", now: now)
+        }
+        let host = peers.values.first { $0.isConfigured && $0.configuration.endpoint.map(Carrier.udp) == key.carrier }
+        switch trust.judge(initiator: id, expectedHere: host?.identity) {
+        case .refused(let refusal):
+            refuseIdentity(id, refusal, key, expected: host?.identity, name: host?.name ?? "", now: now)
+        case .known(let keys):
+            let slot = slotsByIdentity[id]
+            guard mayAnswer(slot, id: id, now: now) else {
+                // §6: the smaller id stays initiator. Forgotten, so that a repeat after 2 s is heard.
+                inbound.remove(key)
+                history.forget(opened.h4.hash)
+                return drop(.simultaneousOpen)
+            }
+            answer(opened, pinnedKeys: keys, key: key, slot: slot, pin: false, now: now)
+        case .firstUse:
+            guard opened.payload.kind == .full else {
+                inbound.setStage(.answered([opened.needFullDatagram()]), of: key, until: now + Limits.answerLifetime)
+                push(.transmit(opened.needFullDatagram(), key.carrier))
+                return
+            }
+            // A peer that the operator put at this endpoint without naming its id gets that entry's rights.
+            let slot = host?.identity == nil ? host?.slot : nil
+            answer(opened, pinnedKeys: nil, key: key, slot: slot, pin: true, now: now)
+        }
+    }
+
+    private mutating func answer(
+        _ opened: OpenedS1, pinnedKeys: IdentityPublicKeys?, key: InboundKey, slot: PeerSlot?, pin: Bool, now: Instant
+    ) {
+        let index = freshIndex(for: .reserved)
+        let token = cookies.makeToken(for: key.carrier, nonce: cryptography.randomBytes(8), now: now)
+        jobsForOthers += 1
+        run(
+            .composeS2(
+                S2Composition(
+                    signer: signer, opened: opened, pinnedKeys: pinnedKeys, senderIndex: index,
+                    offers: parameters.offers,
+                    token: token, mtu: parameters.mtu, keepaliveSeconds: 0,
+                    lifetimeSeconds: UInt32(parameters.rekeyInterval.nanoseconds / 1_000_000_000))),
+            for: .answer(key, opened, slot: slot, pin: pin, index: index))
+    }
+
+    mutating func s2Composed(
+        _ result: Result<ComposedS2, HandshakeFailure>, for opened: OpenedS1, key: InboundKey, slot: PeerSlot?,
+        pin: Bool,
+        index: UInt32, now: Instant
+    ) {
+        indices[index] = nil
+        let composed: ComposedS2
+        switch result {
+        case .failure(let failure): return refuse(key, failure, now: now)
+        case .success(let value): composed = value
+        }
+        guard let entry = inbound[key] else { return drop(.handshakeExpired) }
+        let id = composed.initiator.peerID
+        let place: PeerSlot
+        if let known = slot ?? slotsByIdentity[id] {
+            place = known
+        } else {
+            // Known or to be pinned, but without rights: a session, no allowed IPs.
+            let configuration = PeerConfiguration(
+                name: String(id.hex.prefix(8)), peerID: id, endpoint: nil, allowedIPs: [])
+            place = addPeer(configuration, isConfigured: false, identity: id)
+        }
+        bind(place, to: id)
+        if pin {
+            let name = peers[place]?.name ?? ""
+            peers[place]?.pendingPin = PinnedPeer(keys: composed.initiator, name: name, origin: .firstUse)
+        }
+        guard
+            let shape = FragmentShape.fitting(
+                total: composed.message.count, datagram: entry.datagramSize, overhead: S2Fragment.overhead)
+        else { return drop(.s2Unanswerable) }
+        let datagrams = S2Fragment.datagrams(
+            of: composed.message, shape: shape, receiverIndex: opened.s1.senderIndex, senderIndex: index,
+            key: composed.fragmentKey)
+        guard
+            installAnswered(
+                composed.secrets, slot: place, id: id, index: index, opened: opened, key: key,
+                s1Bytes: entry.shape.count * entry.datagramSize, s2Bytes: datagrams.reduce(0) { $0 + $1.count },
+                duration: now.since(entry.created), now: now)
+        else {
+            inbound.setStage(.ignored, of: key, until: now + Limits.answerLifetime)
+            return drop(.nextSessionYoung)
+        }
+        inbound.setStage(.answered(datagrams), of: key, until: now + Limits.answerLifetime)
+        for datagram in datagrams { push(.transmit(datagram, key.carrier)) }
+    }
+
+    // MARK: Refusals
+
+    private mutating func refuse(_ key: InboundKey, _ failure: HandshakeFailure, now: Instant) {
+        inbound.setStage(.ignored, of: key, until: now + Limits.answerLifetime)
+        drop(.handshakeRefused)
+        emit(.handshakeRefused(HandshakeID(key.senderIndex), role: .responder, failure, key.carrier))
+    }
+
+    private mutating func refuseIdentity(
+        _ id: PeerID, _ refusal: TrustRefusal, _ key: InboundKey, expected: PeerID?, name: String, now: Instant
+    ) {
+        inbound.setStage(.ignored, of: key, until: now + Limits.answerLifetime)
+        drop(.untrusted)
+        emit(
+            .identityRefused(
+                HandshakeID(key.senderIndex), id, refusal, key.carrier, expected: expected, peerName: name))
+    }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sessions: from a finished handshake into the key ring and the workers' tables, and out again (§6, §7).
+internal import VPNCrypto
+
+extension NodeStateMachine {
+    // MARK: In
+
+    /// The initiator's session: current at once, and proven to the responder by a keepalive.
+    mutating func installInitiated(
+        _ opened: OpenedS2, responder: IdentityPublicKeys, index: UInt32, slot: PeerSlot,
+        machine: InitiatorStateMachine,
+        now: Instant
+    ) {
+        guard var peer = peers[slot], let carrier = peer.carrier else { return }
+        peer.initiation = nil
+        peer.failures = 0
+        peer.retry = nil
+        peer.token = opened.payload.token
+        peer.unansweredSince = nil
+        peers[slot] = peer
+        bind(slot, to: responder.peerID)
+        let session = makeSession(
+            opened.secrets, slot: slot, localIndex: index, remoteIndex: opened.senderIndex, role: .initiator, now: now)
+        let summary = SessionSummary(
+            handshake: HandshakeID(index), sessionID: session.id, peer: responder.peerID, peerName: peer.name,
+            slot: slot,
+            role: .initiator, carrier: carrier, cipher: opened.secrets.cipher, duration: now.since(machine.started),
+            s1Bytes: machine.bytesSent, s2Bytes: machine.bytesReceived, peerMTU: Int(opened.payload.mtu))
+        let lifetime = min(parameters.rekeyInterval, .seconds(Int(opened.payload.lifetime)))
+        let held = hold(session, summary, lifetime: lifetime, now: now)
+        indices[index] = .session(slot)
+        push(.dataPlane(.install(session)))
+        makeCurrent(held, slot: slot, carrier: carrier, now: now)
+        emit(.sessionEstablished(summary))
+        sendKeepalive(slot, now: now)
+    }
+
+    /// The responder's session: receives at once, sends only after its first valid DATA. False where a `next` younger
+    /// than 5 s must not be evicted (§6).
+    mutating func installAnswered(
+        _ secrets: SessionSecrets, slot: PeerSlot, id: PeerID, index: UInt32, opened: OpenedS1, key: InboundKey,
+        s1Bytes: Int, s2Bytes: Int, duration: TimeSpan, now: Instant
+    ) -> Bool {
+        guard let peer = peers[slot] else { return false }
+        if let next = peer.ring.next {
+            guard now.since(next.installed) >= Limits.nextSessionProtected else { return false }
+            retire(next, of: slot, .unconfirmed)
+        }
+        // The larger id lets its own attempt go where it answers the other's.
+        if id < ownID { abandonInitiation(slot) }
+        let session = makeSession(
+            secrets, slot: slot, localIndex: index, remoteIndex: opened.s1.senderIndex, role: .responder, now: now)
+        let summary = SessionSummary(
+            handshake: HandshakeID(key.senderIndex), sessionID: session.id, peer: id, peerName: peer.name, slot: slot,
+            role: .responder, carrier: key.carrier, cipher: secrets.cipher, duration: duration, s1Bytes: s1Bytes,
+            s2Bytes: s2Bytes, peerMTU: Int(opened.payload.mtu))
+        let held = hold(session, summary, lifetime: parameters.rekeyInterval, now: now)
+        peers[slot]?.ring.next = held
+        indices[index] = .session(slot)
+        push(.dataPlane(.install(session)))
+        emit(.sessionEstablished(summary))
+        return true
+    }
+
+    /// The identity behind a slot became known.
+    mutating func bind(_ slot: PeerSlot, to id: PeerID) {
+        peers[slot]?.identity = id
+        slotsByIdentity[id] = slot
+    }
+
+    private mutating func makeSession(
+        _ secrets: SessionSecrets, slot: PeerSlot, localIndex: UInt32, remoteIndex: UInt32, role: SessionRole,
+        now: Instant
+    ) -> Session {
+        let initiates = role == .initiator
+        let fromInitiator = PacketKey(secrets.cipher, key: secrets.initiatorKey, iv: secrets.initiatorIV)
+        let fromResponder = PacketKey(secrets.cipher, key: secrets.responderKey, iv: secrets.responderIV)
+        // §7: a random 31-bit start, so that a counter does not show a session's age.
+        let start = UInt64(cryptography.randomBytes(4).u32(at: 0) >> 1)
+        if initiates {
+            return Session(
+                id: secrets.sessionID, localIndex: localIndex, remoteIndex: remoteIndex, peer: slot, role: role,
+                cipher: secrets.cipher, sendKey: fromInitiator, receiveKey: fromResponder, counterStart: start,
+                isConfirmed: false, establishedAt: now)
+        }
+        return Session(
+            id: secrets.sessionID, localIndex: localIndex, remoteIndex: remoteIndex, peer: slot, role: role,
+            cipher: secrets.cipher, sendKey: fromResponder, receiveKey: fromInitiator, counterStart: start,
+            isConfirmed: false, establishedAt: now)
+    }
+
+    private func hold(
+        _ session: Session, _ summary: SessionSummary, lifetime: TimeSpan, now: Instant
+    ) -> HeldSession {
+        // §7: ± 10 %, so that many sessions made together are not renewed together. The initiator is the first to
+        // renew; the responder steps in a tenth later.
+        let tenth = parameters.rekeyThreshold.nanoseconds / 10
+        let jitter = tenth * 2 * UInt64(cryptography.randomBytes(1)[0]) / 255
+        let late = summary.role == .responder ? tenth * 2 : 0
+        let renew = TimeSpan(nanoseconds: parameters.rekeyThreshold.nanoseconds - tenth + jitter + late)
+        return HeldSession(
+            session: session, summary: summary, installed: now, renew: now + renew, expires: now + lifetime)
+    }
+
+    // MARK: Reports of the packet workers
+
+    /// The first valid DATA of a session: a responder's `next` becomes current, and a pending pin is written.
+    public mutating func firstDataReceived(_ session: Session, now: Instant) {
+        guard case .session(let slot)? = indices[session.localIndex], let peer = peers[slot] else { return }
+        if let held = peer.ring.next, held.session === session {
+            peers[slot]?.ring.next = nil
+            // Two sessions of one moment, begun by both sides: both keep sending on the one that the smaller id began.
+            if let current = peer.ring.current, current.summary.role == .initiator, ownID < held.summary.peer,
+                held.installed.since(current.installed) < Limits.simultaneousSessions
+            {
+                if let old = peer.ring.previous { retire(old, of: slot, .replaced) }
+                let old = expiring(held, now: now)
+                peers[slot]?.ring.previous = old
+            } else {
+                peers[slot]?.carrier = held.summary.carrier
+                peers[slot]?.failures = 0
+                peers[slot]?.retry = nil
+                makeCurrent(held, slot: slot, carrier: held.summary.carrier, now: now)
+            }
+            emit(.sessionConfirmed(held.summary))
+        } else if let current = peer.ring.current, current.session === session {
+            emit(.sessionConfirmed(current.summary))
+        }
+        if let pin = peers[slot]?.pendingPin {
+            peers[slot]?.pendingPin = nil
+            // §2: a pin is written only now, when the other end has shown that it holds the session's keys.
+            if trust.pin(pin) {
+                push(.remember(pin))
+                emit(.identityPinned(pin))
+            }
+        }
+    }
+
+    /// A control frame of an open session (§7).
+    public mutating func controlFrame(_ session: Session, _ type: FrameType, _ payload: [UInt8], now: Instant) {
+        guard case .session(let slot)? = indices[session.localIndex], let peer = peers[slot],
+            let held = peer.ring.held(session.localIndex)
+        else { return }
+        switch type {
+        case .keepalive:
+            guard let message = KeepaliveMessage(payload), message.sessionID == session.id.hex,
+                message.peerID == held.summary.peer.hex
+            else { return drop(.keepaliveMalformed) }
+            switch message.kind {
+            case .request: answer(message, held, slot: slot, now: now)
+            case .answer:
+                guard let sent = peer.keepaliveSent, message.timestamp == peer.keepaliveTimestamp else { return }
+                emit(.keepaliveAnswered(slot: slot, roundTrip: now.since(sent)))
+            }
+        case .close:
+            // It may be about to start anew, and tokens die with the secrets of their run: a call with one would go
+            // unanswered for 20 s.
+            peers[slot]?.token = nil
+            retire(held, of: slot, .closedByPeer)
+            callAgain(slot, now: now)
+            forgetIfIdle(slot)
+        default:
+            sessionViolated(session, now: now)
+        }
+    }
+
+    /// The peer broke the protocol inside its own authenticated session: that ends the session, and nothing else.
+    public mutating func sessionViolated(_ session: Session, now: Instant) {
+        guard case .session(let slot)? = indices[session.localIndex],
+            let held = peers[slot]?.ring.held(session.localIndex)
+        else { return }
+        retire(held, of: slot, .protocolViolation)
+        callAgain(slot, now: now)
+        forgetIfIdle(slot)
+    }
+
+    // MARK: Changes of the ring
+
+    mutating func makeCurrent(_ held: HeldSession, slot: PeerSlot, carrier: Carrier, now: Instant) {
+        if let old = peers[slot]?.ring.previous { retire(old, of: slot, .replaced) }
+        let replaced = peers[slot]?.ring.current.map { expiring($0, now: now) }
+        peers[slot]?.ring.previous = replaced
+        peers[slot]?.ring.current = held
+        push(.dataPlane(.activate(held.session, carrier)))
+    }
+
+    /// `previous` receives a grace time longer, for what is under way.
+    private func expiring(_ held: HeldSession, now: Instant) -> HeldSession {
+        var held = held
+        held.expires = min(held.expires, now + Limits.previousSessionGrace)
+        return held
+    }
+
+    mutating func retire(_ held: HeldSession, of slot: PeerSlot, _ end: SessionEnd) {
+        let index = held.session.localIndex
+        guard var ring = peers[slot]?.ring else { return }
+        if ring.previous?.session.localIndex == index { ring.previous = nil }
+        if ring.current?.session.localIndex == index { ring.current = nil }
+        if ring.next?.session.localIndex == index { ring.next = nil }
+        peers[slot]?.ring = ring
+        indices[index] = nil
+        push(.dataPlane(.retire(index)))
+        emit(.sessionEnded(held.summary, end))
+    }
+
+    /// A peer with an address is called again after a pause, as at the start: one that cannot call us would otherwise stay
+    /// cut off until we have something to say.
+    mutating func callAgain(_ slot: PeerSlot, now: Instant) {
+        guard let peer = peers[slot], peer.configuration.endpoint != nil, peer.initiation == nil,
+            peer.ring.current == nil,
+            peer.retry == nil
+        else { return }
+        peers[slot]?.retry = now + Limits.retryPause
+    }
+
+    /// A first contact that never showed its keys again leaves no claim on the entry that it was met as.
+    mutating func forgetFirstContact(_ slot: PeerSlot) {
+        guard let peer = peers[slot], peer.pendingPin != nil, peer.ring.isEmpty, peer.initiation == nil else { return }
+        peers[slot]?.pendingPin = nil
+        guard let identity = peer.identity, trust.keys(of: identity) == nil, peer.configuration.peerID == nil else {
+            return
+        }
+        peers[slot]?.identity = nil
+        if slotsByIdentity[identity] == slot { slotsByIdentity[identity] = nil }
+    }
+
+    /// A peer that nobody configured leaves with its last session.
+    mutating func forgetIfIdle(_ slot: PeerSlot) {
+        guard let peer = peers[slot], !peer.isConfigured, peer.ring.isEmpty, peer.initiation == nil else { return }
+        if let identity = peer.identity, slotsByIdentity[identity] == slot { slotsByIdentity[identity] = nil }
+        peers[slot] = nil
+        push(.dataPlane(.removePeer(slot)))
+    }
+
+    /// Tells every peer that this node leaves, and forgets all keys.
+    public mutating func close(now: Instant) {
+        for slot in peers.keys.sorted() {
+            abandonInitiation(slot)
+            peers[slot]?.retry = nil
+            guard let ring = peers[slot]?.ring else { continue }
+            if let current = ring.current, let carrier = peers[slot]?.carrier,
+                let datagram = current.session.sealFrame(type: .close, payload: [], now: now)
+            {
+                push(.transmit(datagram, carrier))
+            }
+            for held in ring.all { retire(held, of: slot, .closedHere) }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// A node's control side, sans-IO: datagrams of handshakes, reports of the packet workers, finished jobs and time go in;
+// actions come out. One mutation, then `nextAction()` to nil, then `nextDeadline`.
+// In this file: state, inputs and the queue. Responding, initiating, sessions and maintenance: the files beside it.
+internal import DequeModule
+public import VPNCrypto
+
+/// What a node is told about itself.
+public struct NodeParameters: Sendable {
+    public var offers: Offers
+    /// Inner MTU, told to peers.
+    public var mtu: UInt16
+    public var trust: TrustPolicy
+    /// Own descriptor, shown to initiators that ask; empty = none.
+    public var descriptor: [UInt8]
+    /// Ignores initiators that do not know this node's id (§4).
+    public var isStealthy = false
+    /// `security.handshake_per_minute_per_ip`; 0 = off.
+    public var handshakesPerMinute: Int
+    /// `network.max_concurrent_datagrams`: public-key work in flight for others.
+    public var maximumJobs: Int
+    /// `rekey.threshold_seconds` and `rekey.interval_seconds`.
+    public var rekeyThreshold: TimeSpan
+    public var rekeyInterval: TimeSpan
+    /// Unix seconds at `start`, for keepalives' timestamps only.
+    public var unixSeconds: UInt64
+
+    public init(
+        offers: Offers, mtu: UInt16, trust: TrustPolicy, descriptor: [UInt8], handshakesPerMinute: Int,
+        maximumJobs: Int,
+        rekeyThreshold: TimeSpan, rekeyInterval: TimeSpan, unixSeconds: UInt64
+    ) {
+        self.offers = offers
+        self.mtu = mtu
+        self.trust = trust
+        self.descriptor = descriptor
+        self.handshakesPerMinute = handshakesPerMinute
+        self.maximumJobs = maximumJobs
+        self.rekeyThreshold = rekeyThreshold
+        self.rekeyInterval = rekeyInterval
+        self.unixSeconds = unixSeconds
+    }
+}
+
+/// The whole protocol of one node but for the packets of established sessions (DataPlane).
+public struct NodeStateMachine: ~Copyable {
+    /// Who waits for a job.
+    enum JobOwner {
+        case initiation(PeerSlot, index: UInt32, CryptoJob.Work)
+        case inbound(InboundKey, size: Int)
+        case answer(InboundKey, OpenedS1, slot: PeerSlot?, pin: Bool, index: UInt32)
+    }
+
+    /// What a receiver index stands for.
+    enum IndexOwner {
+        case initiation(PeerSlot)
+        case session(PeerSlot)
+        /// Given out to a handshake that is being answered.
+        case reserved
+    }
+
+    let signer: any IdentitySigner
+    let cryptography: any HandshakeCryptography
+    let parameters: NodeParameters
+    let started: Instant
+    let ownID: PeerID
+    let descriptorHash: UInt64
+    let ownMAC1Key: MAC1Key
+
+    var trust: TrustStore
+    var peers: [PeerSlot: Peer] = [:]
+    var slotsByIdentity: [PeerID: PeerSlot] = [:]
+    var nextSlot: PeerSlot = 0
+    var cookies: CookieJar
+    var inbound = InboundHandshakes()
+    var rate: HandshakeRate
+    var history = InitiationHistory()
+    var indices: [UInt32: IndexOwner] = [:]
+    var jobs: [CryptoJob.ID: JobOwner] = [:]
+    var nextJob: CryptoJob.ID = 1
+    /// Jobs that strangers caused; bounded by `maximumJobs`.
+    var jobsForOthers = 0
+    var nextTick: Instant
+    private var actions = Deque<Action>()
+    /// Datagrams dropped by the control side, by reason.
+    public let drops = DropCounters()
+
+    public init(
+        signer: any IdentitySigner, cryptography: any HandshakeCryptography, parameters: NodeParameters,
+        pins: [PinnedPeer], peers configured: [PeerConfiguration], now: Instant
+    ) {
+        self.signer = signer
+        self.cryptography = cryptography
+        self.parameters = parameters
+        started = now
+        ownID = signer.publicKeys.peerID
+        ownMAC1Key = MAC1Key(responder: ownID)
+        descriptorHash = Hash.sha256(parameters.descriptor).u64(at: 0)
+        trust = TrustStore(policy: parameters.trust, own: ownID, pins: pins)
+        cookies = CookieJar(cryptography: cryptography, now: now)
+        rate = HandshakeRate(limit: parameters.handshakesPerMinute)
+        nextTick = now + Limits.maintenanceTick
+        for configuration in configured {
+            let identity = configuration.peerID ?? trust.pin(named: configuration.name)?.peerID
+            addPeer(configuration, isConfigured: true, identity: identity)
+        }
+        emitRoutes()
+    }
+
+    // MARK: Inputs
+
+    /// Calls every peer that has an endpoint. Once, when packets can flow.
+    public mutating func start(now: Instant) {
+        for slot in peers.keys.sorted() where peers[slot]?.configuration.endpoint != nil {
+            initiate(slot, now: now)
+        }
+    }
+
+    /// A handshake datagram (types 01 … 07) that passed the outer length gate.
+    public mutating func receive(_ datagram: [UInt8], on carrier: Carrier, now: Instant) {
+        guard datagram.count >= OuterHeader.size, datagram.count <= Limits.handshakeDatagram,
+            let type = DatagramType(rawValue: datagram[1])
+        else { return drop(.tooShort) }
+        switch type {
+        case .s0: receive(s0: datagram, on: carrier, now: now)
+        case .s1: receive(s1: datagram, on: carrier, now: now)
+        case .infoRequest: receive(infoRequest: datagram, on: carrier, now: now)
+        case .retry, .s2, .infoResponse, .needFull: receive(answer: datagram, type, on: carrier, now: now)
+        case .data0, .data1: drop(.unknownType)
+        }
+    }
+
+    /// The result of a job that an action asked for.
+    public mutating func jobFinished(_ result: CryptoJobResult, now: Instant) {
+        guard let owner = jobs.removeValue(forKey: result.id) else { return }
+        switch owner {
+        case .initiation(let slot, let index, let work):
+            guard peers[slot]?.initiation?.index == index else { return }
+            advanceInitiation(slot, now: now) { $0.jobFinished(result.outcome, work: work, now: now) }
+        case .inbound(let key, let size):
+            jobsForOthers -= 1
+            guard case .openedS1(let opened) = result.outcome else { return }
+            s1Opened(opened, key: key, size: size, now: now)
+        case .answer(let key, let opened, let slot, let pin, let index):
+            jobsForOthers -= 1
+            guard case .composedS2(let composed) = result.outcome else { return }
+            s2Composed(composed, for: opened, key: key, slot: slot, pin: pin, index: index, now: now)
+        }
+    }
+
+    /// Time has come to the deadline, or gone past it.
+    public mutating func timeout(now: Instant) {
+        for _ in 0..<inbound.expire(now: now) { drop(.handshakeExpired) }
+        for slot in peers.keys.sorted() { initiationTimeout(slot, now: now) }
+        if now >= nextTick {
+            nextTick = now + Limits.maintenanceTick
+            maintainSessions(now: now)
+        }
+    }
+
+    /// The earliest moment at which `timeout` has something to do.
+    public var nextDeadline: Instant {
+        var deadline = nextTick
+        if let due = inbound.deadline { deadline = min(deadline, due) }
+        for peer in peers.values {
+            if let due = peer.initiation?.deadline { deadline = min(deadline, due) }
+            if let due = peer.retry { deadline = min(deadline, due) }
+        }
+        return deadline
+    }
+
+    // MARK: Outputs
+
+    public mutating func nextAction() -> Action? { actions.popFirst() }
+
+    mutating func push(_ action: Action) { actions.append(action) }
+
+    mutating func emit(_ event: Event) { push(.emit(event)) }
+
+    func drop(_ reason: DropReason) { drops.add(reason) }
+
+    // MARK: Small shared steps
+
+    /// A random receiver index that nothing here uses; never 0, which means unknown (§3).
+    mutating func freshIndex(for owner: IndexOwner) -> UInt32 {
+        while true {
+            let index = cryptography.randomBytes(4).u32(at: 0)
+            if index != 0, indices[index] == nil {
+                indices[index] = owner
+                return index
+            }
+        }
+    }
+
+    mutating func run(_ work: CryptoJob.Work, for owner: JobOwner) {
+        let id = nextJob
+        nextJob += 1
+        jobs[id] = owner
+        push(.run(CryptoJob(id: id, work: work)))
+    }
+
+    @discardableResult
+    mutating func addPeer(_ configuration: PeerConfiguration, isConfigured: Bool, identity: PeerID?) -> PeerSlot {
+        let slot = nextSlot
+        nextSlot += 1
+        peers[slot] = Peer(slot: slot, configuration: configuration, isConfigured: isConfigured, identity: identity)
+        if let identity { slotsByIdentity[identity] = slot }
+        return slot
+    }
+
+    private mutating func emitRoutes() {
+        var table = PrefixTable<PeerSlot>()
+        for slot in peers.keys.sorted() {
+            for prefix in peers[slot]?.configuration.allowedIPs ?? [] {
+                let earlier = table.insert(prefix, slot)
+                precondition(earlier == nil, "two peers with one prefix: configuration must refuse that")
+            }
+        }
+        push(.dataPlane(.routes(RouteTable(table))))
+    }
+}

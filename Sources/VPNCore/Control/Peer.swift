@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// One peer as the control side knows it: configuration, trust in progress, its handshake and its sessions.
+internal import VPNCrypto
+
+struct Peer {
+    let slot: PeerSlot
+    var configuration: PeerConfiguration
+    /// Configured by the operator; others came by themselves and go with their last session.
+    let isConfigured: Bool
+    /// Who it is; nil until a first contact has told.
+    var identity: PeerID?
+    var initiation: InitiatorStateMachine?
+    /// Consecutive handshakes without a session.
+    var failures = 0
+    /// When to try again after a handshake was given up.
+    var retry: Instant?
+    var ring = KeyRing()
+    /// Where DATA goes.
+    var carrier: Carrier?
+    /// From the last S2; single use.
+    var token: [UInt8]?
+    /// To be pinned at the first valid DATA.
+    var pendingPin: PinnedPeer?
+    /// When the last keepalive request went out, and its timestamp field.
+    var keepaliveSent: Instant?
+    var keepaliveTimestamp: UInt64 = 0
+    /// Since when something that we sent has had no answer at all.
+    var unansweredSince: Instant?
+
+    init(slot: PeerSlot, configuration: PeerConfiguration, isConfigured: Bool, identity: PeerID?) {
+        self.slot = slot
+        self.configuration = configuration
+        self.isConfigured = isConfigured
+        self.identity = identity
+        carrier = configuration.endpoint.map { .udp($0) }
+    }
+
+    var name: String { configuration.name }
+}

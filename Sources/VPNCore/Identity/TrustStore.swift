@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whom this node believes (§2), as a value: pins, the policy, and the decisions that follow. Reads and writes no file;
+// a pin that is to last leaves the core as an action.
+public import VPNCrypto
+
+/// The operator's stance towards identities that it has not vouched for.
+public struct TrustPolicy: Sendable, Equatable {
+    /// First contact may be pinned.
+    public var trustsOnFirstUse: Bool
+    /// First contact only where this node calls an endpoint that the operator wrote down.
+    public var isStrict: Bool
+
+    public init(trustsOnFirstUse: Bool, isStrict: Bool) {
+        self.trustsOnFirstUse = trustsOnFirstUse
+        self.isStrict = isStrict
+    }
+}
+
+/// Why an identity is not believed.
+public enum TrustRefusal: String, Error, Sendable {
+    /// Not pinned, and the policy allows no first use here.
+    case unknownPeer = "unknown_peer"
+    /// Another identity is pinned behind this name or this configured endpoint.
+    case identityChanged = "identity_changed"
+    /// This node's own id.
+    case ownIdentity = "own_identity"
+    /// 1,024 pins by first use exist already.
+    case pinLimit = "pin_limit"
+    /// The carried keys do not hash to the carried id.
+    case mismatchedKeys = "mismatched_keys"
+    /// Kind 2 off a circuit.
+    case anonymousPeer = "anonymous_peer"
+}
+
+/// Pins by id, and the judgement on those who come and those who are called.
+public struct TrustStore: Sendable {
+    public let policy: TrustPolicy
+    private let own: PeerID
+    private var pins: [PeerID: PinnedPeer]
+    private var firstUsePins: Int
+
+    public init(policy: TrustPolicy, own: PeerID, pins: [PinnedPeer]) {
+        self.policy = policy
+        self.own = own
+        self.pins = Dictionary(pins.map { ($0.peerID, $0) }, uniquingKeysWith: { first, _ in first })
+        firstUsePins = pins.count { $0.origin == .firstUse }
+    }
+
+    public func keys(of id: PeerID) -> IdentityPublicKeys? { pins[id]?.keys }
+
+    /// The identity pinned under an operator's name.
+    func pin(named name: String) -> PinnedPeer? {
+        name.isEmpty ? nil : pins.values.first { $0.name == name }
+    }
+
+    /// What to do with an initiator whose id was decrypted. `expectedHere` is the id that the operator tied to the
+    /// endpoint that it calls from, if any. Made before any signature is looked at.
+    enum Inbound: Equatable {
+        case known(IdentityPublicKeys)
+        /// First use: its keys are needed, and are pinned only after its first valid DATA.
+        case firstUse
+        case refused(TrustRefusal)
+    }
+
+    func judge(initiator id: PeerID, expectedHere: PeerID?) -> Inbound {
+        if id == own { return .refused(.ownIdentity) }
+        if let pin = pins[id] { return .known(pin.keys) }
+        // §2: in every mode a changed key behind a configured endpoint is refused loudly.
+        if let expectedHere, expectedHere != id { return .refused(.identityChanged) }
+        guard policy.trustsOnFirstUse, !policy.isStrict else { return .refused(.unknownPeer) }
+        return firstUsePins < Limits.firstUsePins ? .firstUse : .refused(.pinLimit)
+    }
+
+    /// Whether a responder that showed `keys` at an endpoint the operator configured may be believed. `expected`: the
+    /// id that the configuration or an earlier pin of that name asks for.
+    func judge(responder keys: IdentityPublicKeys, expected: PeerID?) -> TrustRefusal? {
+        if keys.peerID == own { return .ownIdentity }
+        if let expected, expected != keys.peerID { return .identityChanged }
+        if pins[keys.peerID] != nil { return nil }
+        guard policy.trustsOnFirstUse else { return .unknownPeer }
+        return firstUsePins < Limits.firstUsePins ? nil : .pinLimit
+    }
+
+    /// Adds a pin; false where it stands already.
+    mutating func pin(_ peer: PinnedPeer) -> Bool {
+        guard pins[peer.peerID] == nil else { return false }
+        pins[peer.peerID] = peer
+        if peer.origin == .firstUse { firstUsePins += 1 }
+        return true
+    }
+}

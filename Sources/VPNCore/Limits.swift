@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every number of the protocol and of this node's patience, on one page, each with its reason. Numbers that an
+// operator may set have their default in the node's configuration, not here.
+
+public enum Limits {
+    // MARK: - Sizes on the wire (§3, §7)
+
+    /// §3: version 1, type 1, body length 2, receiver index 4, counter or message hash 8.
+    public static let outerHeader = 16
+    /// §7: type 1, flags 1, length 2, inside the ciphertext.
+    public static let frameHeader = 4
+    /// The tag of both packet ciphers (§1).
+    public static let tag = 16
+    /// What one session adds to an inner packet before padding: 16 + 4 + 16.
+    public static let layerOverhead = outerHeader + frameHeader + tag
+    /// The shortest DATA datagram: an empty frame.
+    public static let smallestData = layerOverhead
+    /// §3: handshake datagrams never exceed this, so that they pass any IPv6 path unfragmented.
+    public static let handshakeDatagram = 1232
+    /// What IPv4 and UDP's length fields leave for one UDP payload.
+    public static let largestDatagram = 65_507
+    /// What a train of datagrams in one buffer may take: the kernel counts its length in 16 bits.
+    public static let largestTrain = 65_535
+    /// The longest frame payload that still fits one UDP datagram.
+    public static let largestPayload = largestDatagram - layerOverhead
+    /// The longest plaintext, frame header included, to which padding may go.
+    public static let largestPlaintext = largestPayload + frameHeader
+
+    // MARK: - Inner MTU on a path of 1500 bytes (§8)
+
+    /// 1500 − 20 IPv4 − 8 UDP − 36.
+    public static let innerMTUOverIPv4 = 1436
+    /// 1500 − 40 IPv6 − 8 UDP − 36.
+    public static let innerMTUOverIPv6 = 1416
+    /// RFC 8200 §5: below this a link cannot carry IPv6.
+    public static let smallestIPv6MTU = 1280
+    /// RFC 791: what every IPv4 host must be able to receive.
+    public static let smallestInnerMTU = 576
+
+    // MARK: - Room around a packet in a buffer
+
+    /// Bytes that must be free before an inner packet. A layer takes at most 24 in front (header 16, frame 4, circuit
+    /// id 4): four layers are 96, and 32 more hold a TUN's virtio header without spoiling alignment.
+    public static let headroom = 128
+    /// Bytes that must be free after it: a tag of 16 and at most 15 of padding for each of four layers.
+    public static let tailroom = 128
+
+    // MARK: - Sessions (§7)
+
+    /// The replay window of a session on one path: a 10 Gbit/s link reorders less than 8192 packets.
+    public static let replayWindow = 8192
+    /// On a quilt the window must span the slowest patch's delay at the fastest one's rate.
+    public static let quiltReplayWindow = 65_536
+    /// A counter starts at a random number of so many bits, so that it does not show a session's age.
+    public static let counterStartBits = 31
+    /// Hard stop of a key phase: far below what GCM allows, and four times the ratchet's 2^28.
+    public static let framesPerPhase: UInt64 = 1 << 30
+    /// A key that saw so many forgeries is dropped (RFC 9001 §6.6 has 2^52 for GCM, 2^36 for ChaCha20-Poly1305).
+    public static let failedOpens: UInt64 = 1 << 36
+
+    // MARK: - Address proof (§4)
+
+    /// Cookie secrets change so often; the one before is kept.
+    static let cookieSecretPeriod = TimeSpan.seconds(120)
+    /// §4: while its secret is held, at most this.
+    static let cookieLifetime = TimeSpan.seconds(240)
+    static let tokenSecretPeriod = TimeSpan.seconds(3600)
+    /// A token spares a returning initiator one round trip; after an hour it can afford it.
+    static let tokenLifetime = TimeSpan.seconds(3600)
+    /// Tokens of one secret that may be spent; a full set refuses (§4), and refused initiators begin with S0.
+    static let spentTokens = 4096
+    /// §4: 2^20 hashes are a second of one core; nobody is asked for more.
+    static let puzzleMaximumDifficulty: UInt8 = 20
+    /// About 4,096 hashes, 2 ms: as dear for the initiator as opening its S1 is for us.
+    static let puzzleDifficultyUnderLoad: UInt8 = 12
+
+    // MARK: - Fragments (§5)
+
+    static let fragmentMaximumCount = 16
+    static let reassemblies = 256
+    static let reassembliesPerPrefix = 8
+    static let reassembliesPerSite = 32
+    static let reassemblyLifetime = TimeSpan.seconds(10)
+    /// §5: the responder keeps its S2 for repeats.
+    static let answerLifetime = TimeSpan.seconds(30)
+    /// 256 answers of 8.3 KB are 2 MiB; more initiators than that within 30 s repeat from S0.
+    static let answersKept = 256
+    /// Prefixes whose handshakes are counted at a time.
+    static let ratedPrefixes = 4096
+
+    // MARK: - Handshake (§5, §6)
+
+    /// §4: anyone on the path can forge a RETRY.
+    static let retriesKept = 3
+    /// §5: then it restarts from S0.
+    static let handshakeRestart = TimeSpan.seconds(20)
+    /// §5: then it gives up.
+    static let handshakeGiveUp = TimeSpan.seconds(90)
+    /// Before the next try after giving up; doubles each time.
+    static let retryPause = TimeSpan.seconds(5)
+    static let retryPauseMaximum = TimeSpan.seconds(120)
+    /// §6: the smaller id stays initiator so long.
+    static let simultaneousOpen = TimeSpan.seconds(2)
+    /// Two sessions that came closer together than this were begun by both sides at once.
+    static let simultaneousSessions = TimeSpan.seconds(10)
+    /// §6: a newer S1 never evicts a younger `next`.
+    static let nextSessionProtected = TimeSpan.seconds(5)
+    /// How long `previous` receives: packets under way arrive within a second, on the worst paths within three.
+    static let previousSessionGrace = TimeSpan.seconds(5)
+    /// S1 messages remembered against replay: 34 a second over a cookie's life.
+    static let initiationHistory = 8192
+    /// §2: pins by first use.
+    static let firstUsePins = 1024
+
+    // MARK: - Liveness (§7)
+
+    /// One look at all sessions.
+    static let maintenanceTick = TimeSpan.seconds(1)
+    /// §7: one-way traffic is answered after this.
+    static let passiveKeepalive = TimeSpan.seconds(10)
+    /// A passive keepalive must have come by then, with 5 s to spare.
+    static let silence = TimeSpan.seconds(15)
+    /// §7: frames after which a key wants to be replaced.
+    static let framesBeforeRenewal: UInt64 = 1 << 28
+
+    // MARK: - Packets that wait for a session
+
+    /// One peer's queue: the first flight of a TCP connection or a short burst of datagrams, not a buffer for a flow.
+    public static let stagedPackets = 32
+    public static let stagedBytes = 65_536
+    /// All peers together on one worker, so that 65,536 dead peers cannot hold 4 GiB.
+    public static let stagedBytesOfAllPeers = 4 << 20
+    /// A packet older than this is of no use to anybody: TCP has sent it anew.
+    public static let stagedLifetime = TimeSpan.seconds(20)
+    /// A peer without a session is asked for at most so often, however fast packets for it arrive.
+    public static let wantSessionInterval = TimeSpan.seconds(1)
+
+    // MARK: - Tables of a worker
+
+    /// Peer slots are small integers that index an array; a slot beyond this is a bug of the caller.
+    public static let peerSlots = 1 << 20
+}

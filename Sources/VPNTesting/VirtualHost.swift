@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// A node on the virtual network: the real control side and the real packet path, with virtual time instead of threads.
+public import VPNCore
+public import VPNCrypto
+
+/// One node. It does what the engine and the daemon do with the core's actions, and keeps what came out for the test.
+public final class VirtualHost {
+    public let name: String
+    public let endpoint: Endpoint
+    public let identity: any IdentitySigner
+    let cryptography: any HandshakeCryptography
+    public internal(set) var nat: VirtualNAT?
+
+    public private(set) var events: [(at: Instant, event: Event)] = []
+    /// Inner packets that came through the tunnel.
+    public private(set) var delivered: [[UInt8]] = []
+    public private(set) var remembered: [PinnedPeer] = []
+    public var dataPlaneDrops: DropCounters { plane.drops }
+    public private(set) var bytesSent = 0
+    public private(set) var bytesReceived = 0
+    public private(set) var jobsRun = 0
+
+    /// How long a job of public-key work takes in virtual time.
+    public var jobDuration: TimeSpan = .milliseconds(7)
+
+    private var machine: NodeStateMachine
+    private var plane: DataPlane
+    private var jobs: [(due: Instant, job: CryptoJob)] = []
+    private var buffer = [UInt8](repeating: 0, count: Limits.headroom + Limits.stagedBytes + Limits.tailroom)
+
+    public init(
+        name: String, endpoint: Endpoint, identity: any IdentitySigner, cryptography: any HandshakeCryptography,
+        parameters: NodeParameters, pins: [PinnedPeer] = [], peers: [PeerConfiguration] = [], now: Instant
+    ) {
+        self.name = name
+        self.endpoint = endpoint
+        self.identity = identity
+        self.cryptography = cryptography
+        machine = NodeStateMachine(
+            signer: identity, cryptography: cryptography, parameters: parameters, pins: pins, peers: peers, now: now)
+        plane = DataPlane()
+    }
+
+    // MARK: What tests look at
+
+    public var controlDrops: DropCounters { machine.drops }
+
+    public var establishedSessions: [SessionSummary] {
+        events.compactMap { if case .sessionEstablished(let summary) = $0.event { summary } else { nil } }
+    }
+
+    public var confirmedSessions: [SessionSummary] {
+        events.compactMap { if case .sessionConfirmed(let summary) = $0.event { summary } else { nil } }
+    }
+
+    /// Sessions, handshakes and fragments that this node holds.
+    public var footprint: ControlFootprint { machine.footprint }
+
+    // MARK: What the network calls
+
+    var nextDeadline: Instant { jobs.map(\.due).min().map { min($0, machine.nextDeadline) } ?? machine.nextDeadline }
+
+    func start(now: Instant, send: (VirtualDatagram) -> Void) {
+        machine.start(now: now)
+        drain(now: now, send: send)
+    }
+
+    func close(now: Instant, send: (VirtualDatagram) -> Void) {
+        machine.close(now: now)
+        drain(now: now, send: send)
+    }
+
+    func advance(now: Instant, send: (VirtualDatagram) -> Void) {
+        while let next = jobs.indices.min(by: { jobs[$0].due < jobs[$1].due }), jobs[next].due <= now {
+            let job = jobs.remove(at: next).job
+            jobsRun += 1
+            machine.jobFinished(job.perform(with: cryptography), now: now)
+            drain(now: now, send: send)
+        }
+        if machine.nextDeadline <= now {
+            machine.timeout(now: now)
+            drain(now: now, send: send)
+        }
+    }
+
+    func receive(_ datagram: [UInt8], from source: Endpoint, now: Instant, send: (VirtualDatagram) -> Void) {
+        bytesReceived += datagram.count
+        guard datagram.count <= buffer.count else { return }
+        buffer.replaceSubrange(0..<datagram.count, with: datagram)
+        var span = buffer.mutableSpan
+        let verdict = plane.inbound(&span, datagram: 0..<datagram.count, from: .udp(source), now: now)
+        if let first = verdict.firstData { machine.firstDataReceived(first, now: now) }
+        switch verdict.outcome {
+        case .handshake: machine.receive(datagram, on: .udp(source), now: now)
+        case .deliver(let range): delivered.append(Array(buffer[range]))
+        case .control(let session, let type, let range):
+            machine.controlFrame(session, type, Array(buffer[range]), now: now)
+        case .violation(let session, _): machine.sessionViolated(session, now: now)
+        case .drop, .consumed: break
+        }
+        drain(now: now, send: send)
+    }
+
+    /// Hands an inner IP packet to the tunnel.
+    func sendInner(_ packet: [UInt8], now: Instant, send: (VirtualDatagram) -> Void) {
+        let start = Limits.headroom
+        buffer.replaceSubrange(start..<start + packet.count, with: packet)
+        var span = buffer.mutableSpan
+        let verdict = plane.outbound(&span, packet: start..<start + packet.count, now: now)
+        switch verdict {
+        case .transmit(let range, let carrier):
+            transmit(Array(buffer[range]), carrier, send: send)
+        case .staged(let slot, let wantSession):
+            if wantSession { machine.sessionWanted(slot, now: now) }
+        case .drop: break
+        }
+        drain(now: now, send: send)
+    }
+
+    // MARK: Actions
+
+    private func drain(now: Instant, send: (VirtualDatagram) -> Void) {
+        while let action = machine.nextAction() {
+            switch action {
+            case .transmit(let datagram, let carrier): transmit(datagram, carrier, send: send)
+            case .run(let job): jobs.append((now + jobDuration, job))
+            case .dataPlane(let command):
+                plane.apply(command)
+                flushStaged(now: now, send: send)
+            case .remember(let pin): remembered.append(pin)
+            case .emit(let event): events.append((now, event))
+            }
+        }
+    }
+
+    private func flushStaged(now: Instant, send: (VirtualDatagram) -> Void) {
+        while true {
+            var span = buffer.mutableSpan
+            guard let (range, carrier) = plane.nextStaged(into: &span, now: now) else { return }
+            transmit(Array(buffer[range]), carrier, send: send)
+        }
+    }
+
+    private func transmit(_ datagram: [UInt8], _ carrier: Carrier, send: (VirtualDatagram) -> Void) {
+        guard case .udp(let destination) = carrier else { return }
+        bytesSent += datagram.count
+        send(VirtualDatagram(bytes: datagram, source: endpoint, destination: destination))
+    }
+}

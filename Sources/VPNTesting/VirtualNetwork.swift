@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// A whole internet in one value: hosts, paths with latency, jitter, loss, duplication, reordering and MTU, NAT, and an
+// eavesdropper who sees everything. Virtual time, one seed; the same seed replays the same run.
+public import VPNCore
+
+/// One UDP payload on its way.
+public struct VirtualDatagram: Sendable {
+    public var bytes: [UInt8]
+    public var source: Endpoint
+    public var destination: Endpoint
+
+    public init(bytes: [UInt8], source: Endpoint, destination: Endpoint) {
+        self.bytes = bytes
+        self.source = source
+        self.destination = destination
+    }
+}
+
+public final class VirtualNetwork {
+    /// What a test does with a datagram in flight.
+    public enum Intervention {
+        case pass
+        case drop
+        case replace([UInt8])
+    }
+
+    public let seed: UInt64
+    public private(set) var now = Instant.origin + .seconds(1)
+    public private(set) var hosts: [VirtualHost] = []
+    public var conditions = LinkConditions()
+    /// All datagrams that were sent, lost ones too, as the wire shows them.
+    public private(set) var capture: [(at: Instant, datagram: VirtualDatagram)] = []
+    public var isCapturing = true
+    /// Called for each datagram before the path's own mischief.
+    public var intervene: ((VirtualDatagram) -> Intervention)?
+
+    private var random: SeededRandom
+    private var inFlight: [(due: Instant, order: Int, datagram: VirtualDatagram)] = []
+    private var order = 0
+
+    public init(seed: UInt64) {
+        self.seed = seed
+        random = SeededRandom(seed: seed)
+    }
+
+    /// Connects a host, behind a NAT where one is given. Its first actions happen at once.
+    public func attach(_ host: VirtualHost, nat: VirtualNAT? = nil, starting: Bool = true) {
+        host.nat = nat
+        hosts.append(host)
+        if starting { host.start(now: now) { self.send($0) } }
+    }
+
+    /// Unplugs a host without a word, as a crash does.
+    public func detach(_ host: VirtualHost) { hosts.removeAll { $0 === host } }
+
+    /// Lets a host say goodbye, then unplugs it.
+    public func shutDown(_ host: VirtualHost) {
+        host.close(now: now) { self.send($0) }
+        detach(host)
+    }
+
+    public func sendInner(_ packet: [UInt8], from host: VirtualHost) {
+        host.sendInner(packet, now: now) { self.send($0) }
+    }
+
+    /// Puts a datagram on the wire as if `source` had sent it.
+    public func inject(_ datagram: VirtualDatagram) { send(datagram) }
+
+    /// Runs until `condition` holds or `limit` of virtual time has passed; whether it held.
+    @discardableResult
+    public func run(for limit: TimeSpan, until condition: () -> Bool = { false }) -> Bool {
+        let end = now + limit
+        while !condition() {
+            let arrival = inFlight.first?.due
+            let deadline = hosts.map(\.nextDeadline).min()
+            guard let next = [arrival, deadline].compactMap({ $0 }).min(), next <= end else {
+                now = end
+                return condition()
+            }
+            now = max(now, next)
+            if let arrival, arrival <= now {
+                deliver(popNext())
+            } else {
+                for host in hosts where host.nextDeadline <= now { host.advance(now: now) { self.send($0) } }
+            }
+        }
+        return true
+    }
+
+    // MARK: The wire
+
+    private func send(_ datagram: VirtualDatagram) {
+        var datagram = datagram
+        if let sender = hosts.first(where: { $0.endpoint == datagram.source }), sender.nat != nil {
+            datagram.source = sender.nat!.outbound(to: datagram.destination, now: now)
+        }
+        if isCapturing { capture.append((now, datagram)) }
+        switch intervene?(datagram) ?? .pass {
+        case .pass: break
+        case .drop: return
+        case .replace(let bytes): datagram.bytes = bytes
+        }
+        guard datagram.bytes.count <= conditions.largestDatagram, !random.chance(conditions.loss) else { return }
+        enqueue(datagram)
+        if random.chance(conditions.duplication) { enqueue(datagram) }
+    }
+
+    private func enqueue(_ datagram: VirtualDatagram) {
+        var due = now + conditions.latency
+        due += TimeSpan(nanoseconds: random.fraction(of: conditions.jitter.nanoseconds))
+        if random.chance(conditions.reordering) { due += conditions.reorderingDelay }
+        order += 1
+        // Sorted by arrival; equal times keep their order.
+        var low = 0
+        var high = inFlight.count
+        while low < high {
+            let middle = (low + high) / 2
+            if inFlight[middle].due <= due { low = middle + 1 } else { high = middle }
+        }
+        inFlight.insert((due, order, datagram), at: low)
+    }
+
+    private func popNext() -> VirtualDatagram { inFlight.removeFirst().datagram }
+
+    private func deliver(_ datagram: VirtualDatagram) {
+        for host in hosts {
+            if host.nat != nil {
+                guard host.nat!.publicEndpoint.low == datagram.destination.low,
+                    host.nat!.publicEndpoint.high == datagram.destination.high,
+                    host.nat!.admits(from: datagram.source, port: datagram.destination.port, now: now)
+                else { continue }
+            } else if host.endpoint != datagram.destination {
+                continue
+            }
+            return host.receive(datagram.bytes, from: datagram.source, now: now) { self.send($0) }
+        }
+    }
+}
