@@ -19,11 +19,14 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CPacketAEAD", dependencies: [crypto]),
+        .target(name: "CLinux"),
         .target(name: "VPNCrypto", dependencies: ["CPacketAEAD", "CLibcrypto", crypto]),
         .target(name: "VPNCore", dependencies: ["VPNCrypto", collections]),
         .target(name: "VPNTesting", dependencies: ["VPNCore", "VPNCrypto"]),
+        .target(name: "VPNEngine", dependencies: ["VPNCore", "CLinux"]),
         .testTarget(name: "VPNCryptoTests", dependencies: ["VPNCrypto"]),
         .testTarget(name: "VPNCoreTests", dependencies: ["VPNCore", "VPNCrypto", "VPNTesting"]),
+        .testTarget(name: "VPNEngineTests", dependencies: ["VPNEngine", "VPNCore", "VPNCrypto", "VPNTesting"]),
     ]
 )
 

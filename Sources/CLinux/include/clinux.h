@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Linux calls that Swift cannot see or would have to build from unions, as plain functions over plain structs. No
+// policy: nothing here decides, retries or logs. A function that can fail returns a negative errno.
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#include <stdint.h>
+
+// ---- Files and threads
+
+/// Closes a descriptor.
+void clinux_close(int fd);
+/// Reads into a buffer; bytes or −errno.
+long clinux_read(int fd, void *_Nonnull buffer, unsigned long count);
+/// A piece of memory.
+struct clinux_piece {
+    const uint8_t *_Nonnull base;
+    unsigned long length;
+};
+
+/// Writes pieces (≤ 1024) as one; bytes or −errno.
+long clinux_write_pieces(int fd, const struct clinux_piece *_Nonnull pieces, int count);
+/// Names the calling thread; at most 15 bytes count.
+void clinux_name_thread(const char *_Nonnull name);
+/// Moves the calling thread into a network namespace of its own, with its loopback interface up; 0 or −errno.
+int clinux_enter_private_network(void);
+/// Takes all capabilities from the calling thread (not from the process), for good; 0 or −errno.
+int clinux_drop_thread_capabilities(void);
+/// CLOCK_BOOTTIME in nanoseconds.
+uint64_t clinux_boottime(void);
+
+// ---- Waiting
+
+#define CLINUX_READABLE 1u
+#define CLINUX_WRITABLE 2u
+/// The descriptor is broken (EPOLLERR, EPOLLHUP); always reported.
+#define CLINUX_BROKEN 4u
+
+struct clinux_event {
+    uint64_t tag;
+    uint32_t ready;
+};
+
+int clinux_epoll_open(void);
+/// Adds a descriptor, level-triggered; 0 or −errno.
+int clinux_epoll_add(int epoll, int fd, uint32_t interest, uint64_t tag);
+int clinux_epoll_change(int epoll, int fd, uint32_t interest, uint64_t tag);
+int clinux_epoll_remove(int epoll, int fd);
+/// Waits for at most `capacity` (≤ 8) events; −1 ms waits for ever; their number or −errno (EINTR reads as 0).
+int clinux_epoll_wait(int epoll, struct clinux_event *_Nonnull events, int capacity, int milliseconds);
+
+/// An eventfd, non-blocking unless `semaphore`, in which case each read takes one and blocks for it.
+int clinux_eventfd_open(int semaphore);
+/// Adds to an eventfd's counter.
+void clinux_eventfd_signal(int fd, uint64_t count);
+/// Takes the counter (or one, of a semaphore); 0 or −errno.
+int clinux_eventfd_take(int fd);
+
+// ---- TUN and its interface
+
+/// Opens /dev/net/tun alone, to tell why it cannot be; descriptor or −errno.
+int clinux_tun_device(void);
+/// Turns a descriptor of /dev/net/tun into the TUN interface `name` (≤ 15 bytes); 0 or −errno. With `headers`, every
+/// packet read or written has 10 bytes of struct virtio_net_hdr before it.
+int clinux_tun_attach(int fd, const char *_Nonnull name, int headers);
+/// Takes packets with unfinished checksums and TCP in pieces of up to 64 KiB, and with `udp` UDP as well; 0 or −errno.
+int clinux_tun_offload(int fd, int udp);
+/// The index of an interface in this network namespace; or −errno.
+int clinux_interface_index(const char *_Nonnull name);
+
+/// Sets the MTU, or leaves it where `mtu` is 0, and brings the link up where `up`; 0 or −errno.
+int clinux_link_set(int index, uint32_t mtu, int up);
+/// Deletes the interface; 0 or −errno.
+int clinux_link_delete(int index);
+/// Asks for no automatic link-local IPv6 address; 0 or −errno.
+int clinux_link_without_autoconf(int index);
+/// Adds an address; `family` is 4 or 6, `address` 4 or 16 bytes; 0 or −errno. No duplicate address detection.
+int clinux_address_add(int index, int family, const uint8_t *_Nonnull address, int prefix_length);
+/// Whether packets to this address are this host's own already: IPv6 addresses take a moment; 1, 0 or −errno.
+int clinux_address_is_local(int family, const uint8_t *_Nonnull address);
+/// Adds a route to a network by way of the interface; −EEXIST if there is one already.
+int clinux_route_add(int index, int family, const uint8_t *_Nonnull network, int prefix_length);
+int clinux_route_remove(int index, int family, const uint8_t *_Nonnull network, int prefix_length);
+
+// ---- UDP
+
+/// An address as both families see it: IPv4 is ::ffff:a.b.c.d.
+struct clinux_address {
+    uint8_t bytes[16];
+    uint32_t scope;
+    /// In host order.
+    uint16_t port;
+};
+
+/// A non-blocking UDP socket; `family` is 4, 6, or 46 for one that speaks both; descriptor or −errno.
+int clinux_udp_open(int family);
+int clinux_udp_bind(int fd, int family, const struct clinux_address *_Nonnull address);
+/// The address that a socket is bound to; 0 or −errno.
+int clinux_udp_local_address(int fd, struct clinux_address *_Nonnull address);
+/// Asks for buffers of so many bytes (0 leaves one as it is), by force where permitted; gives what the kernel really
+/// set, as SO_RCVBUF and SO_SNDBUF report it (twice the usable size).
+void clinux_udp_buffers(int fd, int receive, int send, int *_Nonnull receive_given, int *_Nonnull send_given);
+
+/// One datagram of a batch.
+struct clinux_datagram {
+    uint8_t *_Nullable base;
+    /// Sending: bytes to send. Receiving: in, room at `base`; out, bytes received.
+    uint32_t length;
+    /// Receiving: the datagram was longer than its room.
+    uint32_t truncated;
+    /// Receiving: not 0 if these bytes are a train of datagrams from one sender, each of this size but the last, which
+    /// may be shorter (UDP_GRO).
+    uint32_t segment;
+    struct clinux_address address;
+};
+
+#define CLINUX_BATCH 128
+/// Datagrams in one train: UDP_MAX_SEGMENTS of the kernels before 6.9.
+#define CLINUX_TRAIN 64
+
+/// Consecutive datagrams of a batch that go to one address in one call (UDP_SEGMENT): all as long as the first but the
+/// last, which may be shorter.
+struct clinux_train {
+    uint32_t first;
+    uint32_t count;
+};
+
+/// Whether the kernel knows UDP_SEGMENT; 0 or −errno.
+int clinux_udp_can_send_trains(int fd);
+/// Asks for trains of datagrams in one piece (UDP_GRO); 0 or −errno.
+int clinux_udp_receive_trains(int fd);
+
+/// Receives up to `count` (≤ CLINUX_BATCH) datagrams without waiting; their number or −errno.
+int clinux_udp_receive(int fd, struct clinux_datagram *_Nonnull batch, int count);
+/// Sends up to `count` (≤ CLINUX_BATCH) trains without waiting; how many went, or −errno of the first. The trains lie in
+/// `batch` one after the other and have no more than CLINUX_BATCH datagrams together.
+int clinux_udp_send(int fd, int family, const struct clinux_datagram *_Nonnull batch,
+                    const struct clinux_train *_Nonnull trains, int count);
+
+#endif

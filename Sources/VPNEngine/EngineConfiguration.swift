@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an engine is made of, as validated values.
+
+public import VPNCore
+
+public struct EngineConfiguration: Sendable {
+    /// The TUN side. A relay has none.
+    public struct Tunnel: Sendable {
+        /// 1 to 15 bytes; see `NetworkInterface.isValid`.
+        public var name: String
+        public var addresses: [InterfaceAddress]
+        /// The inner MTU in bytes, computed by the node from the outer path.
+        public var mtu: Int
+        /// Networks to route into the tunnel; those that an address of the interface covers are there already.
+        public var routes: [IPPrefix]
+
+        public init(name: String, addresses: [InterfaceAddress], mtu: Int, routes: [IPPrefix]) {
+            self.name = name
+            self.addresses = addresses
+            self.mtu = mtu
+            self.routes = routes
+        }
+    }
+
+    public var tunnel: Tunnel?
+    /// Where to listen. The IPv6 wildcard listens on both families; port 0 lets the kernel choose.
+    public var listen: Endpoint
+    /// Bytes of kernel buffer to ask for; 0 leaves the system's default.
+    public var receiveBuffer: Int
+    public var sendBuffer: Int
+    /// What to ask the kernel for; it may grant less.
+    public var offloads: Offloads
+    public var padding: PaddingPolicy
+    /// Handshake datagrams, and as many control frames, that may wait for the node.
+    public var eventCapacity: Int
+    /// Datagrams of the node that may wait for the worker.
+    public var transmitCapacity: Int
+
+    public init(
+        tunnel: Tunnel?, listen: Endpoint, receiveBuffer: Int = 4 << 20, sendBuffer: Int = 4 << 20,
+        offloads: Offloads = .all, padding: PaddingPolicy = .none, eventCapacity: Int = 1024,
+        transmitCapacity: Int = 1024
+    ) {
+        self.tunnel = tunnel
+        self.listen = listen
+        self.receiveBuffer = receiveBuffer
+        self.sendBuffer = sendBuffer
+        self.offloads = offloads
+        self.padding = padding
+        self.eventCapacity = eventCapacity
+        self.transmitCapacity = transmitCapacity
+    }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bounded boxes between a worker and the node: commands down, events up. Lock, append, unlock, wake; never wait.
+
+import Synchronization
+public import VPNCore
+
+/// What a worker reports to the node.
+public enum EngineEvent: Sendable {
+    /// A handshake datagram whose outer header is valid, and how it came.
+    case datagram([UInt8], Carrier)
+    /// An authentic frame for the control plane: its type and payload.
+    case control(Session, FrameType, [UInt8], Carrier)
+    /// The session's first valid DATA; once in its life.
+    case firstData(Session, Carrier)
+    /// Packets wait for a session with this peer; at most once a second and peer.
+    case wantSession(PeerSlot)
+    /// The session must be closed: its peer broke the protocol or its key is spent; once in its life.
+    case violation(Session, DropReason)
+    /// The TUN interface vanished; the worker goes on without it.
+    case tunGone
+    /// The kernel refused one of its services at run time (errno): the worker goes on without it. Once for each.
+    case offloadLost(Offloads, errno: Int32)
+}
+
+/// Events on their way to the node.
+///
+/// What strangers or peers can cause without end is bounded by kind, so that a flood of handshake datagrams displaces no
+/// control frame; what can happen once per session, or once at all, is always taken.
+final class EventMailbox: Sendable {
+    private struct State {
+        var events: [EngineEvent] = []
+        var datagrams = 0
+        var frames = 0
+        var isNodeWoken = false
+    }
+
+    private let state = Mutex(State())
+    private let capacity: Int
+    private let onWake: @Sendable () -> Void
+
+    /// - Parameter capacity: handshake datagrams, and as many control frames and wishes, that may wait.
+    init(capacity: Int, onWake: @escaping @Sendable () -> Void) {
+        self.capacity = capacity
+        self.onWake = onWake
+    }
+
+    /// Puts an event in; false if there is no room for its kind. The node is not woken yet.
+    func post(_ event: EngineEvent) -> Bool {
+        state.withLock { state in
+            switch event {
+            case .datagram:
+                guard state.datagrams < capacity else { return false }
+                state.datagrams += 1
+            case .control, .wantSession:
+                guard state.frames < capacity else { return false }
+                state.frames += 1
+            case .firstData, .violation, .tunGone, .offloadLost: break
+            }
+            state.events.append(event)
+            return true
+        }
+    }
+
+    /// Calls the node's hook if events wait of which it does not know; once a batch.
+    func wakeNode() {
+        let shouldWake = state.withLock { state in
+            guard !state.events.isEmpty, !state.isNodeWoken else { return false }
+            state.isNodeWoken = true
+            return true
+        }
+        if shouldWake { onWake() }
+    }
+
+    /// Takes all events, the oldest first.
+    func drain() -> [EngineEvent] {
+        state.withLock { state in
+            let events = state.events
+            state = State()
+            return events
+        }
+    }
+}
+
+/// What the node tells a worker.
+enum WorkerCommand: Sendable {
+    case plane(DataPlaneCommand)
+    case transmit([UInt8], Carrier)
+    case stop
+}
+
+/// Commands on their way to a worker.
+final class CommandMailbox: Sendable {
+    private struct State {
+        var commands: [WorkerCommand] = []
+        var transmits = 0
+    }
+
+    private let state = Mutex(State())
+    private let capacity: Int
+    let wakeUp: WakeUp
+
+    /// - Parameter capacity: datagrams to transmit that may wait. Commands to the data plane are bounded by the node's
+    ///   own tables and are always taken: a lost one would leave both sides with different truths.
+    init(capacity: Int) throws(EngineError) {
+        self.capacity = capacity
+        wakeUp = try WakeUp()
+    }
+
+    /// Puts a command in and rings; false if there is no room for it.
+    func post(_ command: WorkerCommand) -> Bool {
+        let (taken, wasEmpty) = state.withLock { state in
+            let wasEmpty = state.commands.isEmpty
+            if case .transmit = command {
+                guard state.transmits < capacity else { return (false, false) }
+                state.transmits += 1
+            }
+            state.commands.append(command)
+            return (true, wasEmpty)
+        }
+        // Whoever finds the box empty rings; the worker silences the bell before it drains.
+        if wasEmpty { wakeUp.ring() }
+        return taken
+    }
+
+    func drain() -> [WorkerCommand] {
+        state.withLock { state in
+            let commands = state.commands
+            state = State()
+            return commands
+        }
+    }
+}

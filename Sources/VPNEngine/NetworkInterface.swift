@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is set on a network interface through rtnetlink. It knows nothing of what goes through it.
+
+import CLinux
+import Glibc
+public import VPNCore
+
+/// An interface of this host's network namespace.
+public struct NetworkInterface: Hashable, Sendable {
+    public let name: String
+    public let index: Int32
+
+    init(name: String) throws(EngineError) {
+        // SAFETY: the string is valid and terminated for the call.
+        let index = unsafe name.withCString { unsafe clinux_interface_index($0) }
+        guard index > 0 else { throw EngineError(.system, errno: -index, "finding interface \(name)") }
+        self.name = name
+        self.index = index
+    }
+
+    /// Whether a name is one that the kernel takes and no pattern: 1 to 15 bytes, no '/', ':', '%', blanks or controls.
+    public static func isValid(name: String) -> Bool {
+        let bytes = Array(name.utf8)
+        guard (1...15).contains(bytes.count), name != ".", name != ".." else { return false }
+        return bytes.allSatisfy { $0 > 0x20 && $0 != 0x7F && !"/:%".utf8.contains($0) }
+    }
+
+    /// Sets the MTU and the addresses and brings the link up.
+    func configure(mtu: Int, addresses: [InterfaceAddress]) throws(EngineError) {
+        // No address may appear by itself: its neighbour discovery would fall into the tunnel. Without IPv6 there is
+        // nothing to turn off.
+        _ = clinux_link_without_autoconf(index)
+        try check(clinux_link_set(index, UInt32(mtu), 0), .badMTU, "\(mtu)")
+        for address in addresses {
+            let bytes = address.address.bytes
+            // SAFETY: 4 or 16 bytes as the family says, valid for the call.
+            let result = unsafe bytes.withUnsafeBufferPointer {
+                unsafe clinux_address_add(
+                    index, Int32(address.address.family.rawValue), $0.baseAddress!, Int32(address.length))
+            }
+            // With net.ipv6.conf.*.disable_ipv6 the kernel says EACCES.
+            if address.address.family == .v6, [-EACCES, -EAFNOSUPPORT, -EOPNOTSUPP].contains(result) {
+                throw EngineError(.ipv6Missing, errno: -result, "the interface address \(address)")
+            }
+            if result == -EEXIST { continue }
+            try check(result, .interfaceAddress, "\(address)")
+        }
+        try check(clinux_link_set(index, 0, 1), .system, "bringing up \(name)")
+        for address in addresses { waitUntilLocal(address.address) }
+    }
+
+    /// The kernel makes an IPv6 address its own a moment after it took it; packets for it are lost until then. Gives up
+    /// after a second: a tunnel that loses its first packets is better than none.
+    private func waitUntilLocal(_ address: IPAddress) {
+        let bytes = address.bytes
+        for _ in 0..<1000 {
+            // SAFETY: 4 or 16 bytes as the family says, valid for the call.
+            let result = unsafe bytes.withUnsafeBufferPointer {
+                unsafe clinux_address_is_local(Int32(address.family.rawValue), $0.baseAddress!)
+            }
+            if result == 1 { return }
+            usleep(1000)
+        }
+    }
+
+    /// Deletes the interface; whoever has it open sees it vanish.
+    func remove() throws(EngineError) { try check(clinux_link_delete(index), .system, "deleting \(name)") }
+
+    /// Routes a network into the interface.
+    public func addRoute(_ prefix: IPPrefix) throws(EngineError) {
+        let result = unsafe withBytes(prefix) { unsafe clinux_route_add(index, $0, $1, $2) }
+        if prefix.family == .v6, [-EACCES, -EAFNOSUPPORT, -EOPNOTSUPP].contains(result) {
+            throw EngineError(.ipv6Missing, errno: -result, "the route to \(prefix)")
+        }
+        try check(result, result == -EEXIST ? .routeTaken : .route, "\(prefix)")
+    }
+
+    /// Removes a route; one that is gone already is no error.
+    public func removeRoute(_ prefix: IPPrefix) throws(EngineError) {
+        let result = unsafe withBytes(prefix) { unsafe clinux_route_remove(index, $0, $1, $2) }
+        if result == -ESRCH || result == -ENODEV { return }
+        try check(result, .route, "\(prefix)")
+    }
+
+    @unsafe
+    private func withBytes(_ prefix: IPPrefix, _ body: (Int32, UnsafePointer<UInt8>, Int32) -> Int32) -> Int32 {
+        let bytes = prefix.address.bytes
+        // SAFETY: 4 or 16 bytes as the family says, valid for the call.
+        return unsafe bytes.withUnsafeBufferPointer {
+            unsafe body(Int32(prefix.family.rawValue), $0.baseAddress!, Int32(prefix.length))
+        }
+    }
+
+    private func check(_ result: Int32, _ kind: EngineError.Kind, _ subject: String) throws(EngineError) {
+        if result == 0 { return }
+        if result == -EPERM { throw EngineError(.noNetAdmin, errno: EPERM, "configuring \(name)") }
+        throw EngineError(kind, errno: -result, subject)
+    }
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// Datagrams on their way to the socket: a batch of buffers, and how they go together as trains. It seals nothing and
+// knows no peers. What the kernel refuses as a train goes as single datagrams, and trains end for good where it refuses
+// them as such.
+
+import CLinux
+import Glibc
+import VPNCore
+
+/// The batch that a worker fills and sends.
+@safe
+struct Outbox: ~Copyable {
+    let pool: BufferPool
+    private let trains: UnsafeMutablePointer<clinux_train>
+    /// Datagrams and trains that wait; of the trains, those before `sent` are gone.
+    private(set) var filled = 0
+    private var queued = 0
+    private var sent = 0
+
+    /// The last train may grow: it is not sent, and has no shorter datagram at its end.
+    private var isOpen = false
+    private var openEndpoint = Endpoint(high: 0, low: 0, port: 0)
+    private var openSegment = 0
+    private var openBytes = 0
+
+    private var sendsTrains: Bool
+    /// Trains refused since the last that went.
+    private var refusals = 0
+    /// EINVAL and EMSGSIZE also stand for a path whose MTU the datagrams exceed, which is no reason to give up trains; so many in a
+    /// row are.
+    private static var patience: Int { 16 }
+
+    /// Since `takeCounts`.
+    private var counts = Counts()
+
+    struct Counts {
+        var datagrams = 0
+        var bytes = 0
+        /// Not 0 if trains ended: the errno.
+        var trainsLost: Int32 = 0
+    }
+
+    enum Outcome {
+        case sent
+        /// The kernel's send buffer is full.
+        case blocked
+    }
+
+    init(packet: Int, sendsTrains: Bool) {
+        pool = BufferPool(packet: packet)
+        self.sendsTrains = sendsTrains
+        // SAFETY: owned by this value alone and freed in deinit; no train is read before it was written.
+        unsafe trains = .allocate(capacity: BufferPool.largestCapacity)
+        unsafe trains.initialize(repeating: clinux_train(), count: BufferPool.largestCapacity)
+    }
+
+    deinit { unsafe trains.deallocate() }
+
+    var isFull: Bool { filled == BufferPool.largestCapacity }
+    /// Bytes of one buffer.
+    var size: Int { pool.size }
+
+    /// The memory of the next free buffer, valid as long as this value. Only where not `isFull`.
+    @unsafe
+    var memory: UnsafeMutablePointer<UInt8> {
+        @inline(__always) get { unsafe pool.memory(filled) }
+    }
+
+    /// Puts a datagram that lies in the next free buffer into the batch.
+    @inline(__always)
+    mutating func append(_ datagram: Range<Int>, to endpoint: Endpoint) {
+        precondition(datagram.lowerBound >= 0 && datagram.upperBound <= pool.size)
+        let length = datagram.count
+        // SAFETY: `datagram` lies within the buffer of this place, which `memory` checks.
+        unsafe pool.datagrams[filled].base = unsafe pool.memory(filled) + datagram.lowerBound
+        unsafe pool.datagrams[filled].length = UInt32(length)
+        // Nothing can follow without bytes: the kernel divides by size.
+        if isOpen, sendsTrains, length > 0, length <= openSegment, endpoint == openEndpoint,
+            openBytes + length <= Limits.largestDatagram
+        {
+            // SAFETY: an open train is the one before `queued`.
+            let count = unsafe trains[queued - 1].count + 1
+            unsafe trains[queued - 1].count = count
+            openBytes += length
+            isOpen = length == openSegment && count < CLINUX_TRAIN
+        } else {
+            // The kernel takes the address from a train's first datagram alone.
+            unsafe pool.datagrams[filled].address = clinux_address(endpoint)
+            // SAFETY: no more trains than datagrams, so `queued` is within the capacity.
+            unsafe trains[queued] = clinux_train(first: UInt32(filled), count: 1)
+            queued += 1
+            (isOpen, openEndpoint, openSegment, openBytes) = (length > 0, endpoint, length, length)
+        }
+        filled += 1
+    }
+
+    /// Sends what waits, as far as the kernel takes it.
+    mutating func transmit(_ socket: borrowing UDPSocket, drops: DropCounters) -> Outcome {
+        var mayRetry = true
+        while sent < queued {
+            // SAFETY: every waiting train covers datagrams of this pool.
+            let result = unsafe socket.send(pool.datagrams, trains + sent, queued - sent)
+            if result > 0 {
+                for train in sent..<sent + result { count(unsafe trains[train]) }
+                sent += result
+                continue
+            }
+            let error = Int32(-result)
+            if error == EAGAIN {
+                isOpen = false
+                return .blocked
+            }
+            if error == EINTR { continue }
+            // An error of an earlier datagram that an ICMP message reported; this one has not been tried.
+            if error == ECONNREFUSED && mayRetry {
+                drops.add(.sendRefused)
+                mayRetry = false
+                continue
+            }
+            mayRetry = true
+            let size = Int(unsafe trains[sent].count)
+            if size > 1 && Outbox.mayBeOfTrains(error) {
+                noteRefusal(error)
+                breakUp(sent)
+                continue
+            }
+            drops.add(Outbox.reason(ofSendError: error), size)
+            sent += 1
+        }
+        (sent, queued, filled, isOpen) = (0, 0, 0, false)
+        return .sent
+    }
+
+    mutating func takeCounts() -> Counts {
+        defer { counts = Counts() }
+        return counts
+    }
+
+    private mutating func count(_ train: clinux_train) {
+        counts.datagrams += Int(train.count)
+        for place in Int(train.first)..<Int(train.first + train.count) {
+            // SAFETY: a train covers datagrams of this pool.
+            counts.bytes += Int(unsafe pool.datagrams[place].length)
+        }
+        if train.count > 1 { refusals = 0 }
+    }
+
+    // MARK: - Without trains
+
+    /// Errors that single datagrams may not meet.
+    private static func mayBeOfTrains(_ error: Int32) -> Bool {
+        [EIO, EINVAL, EMSGSIZE, EOPNOTSUPP, ENOPROTOOPT].contains(error)
+    }
+
+    private mutating func noteRefusal(_ error: Int32) {
+        refusals += 1
+        // EIO: a device that cannot compute checksums, so that no train will ever leave by it.
+        let isFinal = error != EINVAL && error != EMSGSIZE
+        guard sendsTrains, isFinal || refusals >= Outbox.patience else { return }
+        sendsTrains = false
+        counts.trainsLost = error
+    }
+
+    /// Makes one train of each datagram of a train.
+    private mutating func breakUp(_ place: Int) {
+        // SAFETY: no more trains than datagrams, so that all stay within the capacity; from the end, so that none is
+        // overwritten before it is moved.
+        let train = unsafe trains[place]
+        let more = Int(train.count) - 1
+        for later in stride(from: queued - 1, to: place, by: -1) { unsafe trains[later + more] = unsafe trains[later] }
+        // SAFETY: a train covers datagrams of this pool.
+        let address = unsafe pool.datagrams[Int(train.first)].address
+        for offset in 0...more {
+            unsafe pool.datagrams[Int(train.first) + offset].address = address
+            unsafe trains[place + offset] = clinux_train(first: train.first + UInt32(offset), count: 1)
+        }
+        queued += more
+        isOpen = false
+    }
+
+    private static func reason(ofSendError error: Int32) -> DropReason {
+        switch error {
+        case ECONNREFUSED: .sendRefused
+        case EMSGSIZE: .sendTooLarge
+        case ENETUNREACH, EHOSTUNREACH, ENETDOWN, EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL: .sendUnreachable
+        case EPERM, EACCES: .sendDenied
+        case ENOBUFS, ENOMEM: .sendNoMemory
+        default: .sendFailed
+        }
+    }
+}

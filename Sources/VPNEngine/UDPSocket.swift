@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// The outer UDP socket: bound once, never connected, never waiting; datagrams move in batches.
+
+import CLinux
+import Glibc
+public import VPNCore
+
+/// What a UDP socket turned out to be after it was bound.
+public struct UDPSocketFacts: Hashable, Sendable {
+    /// The address and port that it is really bound to.
+    public var local: Endpoint
+    /// Whether it reaches IPv4 and IPv6 endpoints.
+    public var hasV4: Bool
+    public var hasV6: Bool
+    /// SO_RCVBUF and SO_SNDBUF as the kernel reports them: twice the bytes that can be used.
+    public var receiveBuffer: Int
+    public var sendBuffer: Int
+    /// Which of `.sendTrains` and `.receiveTrains` the kernel granted.
+    public var offloads: Offloads
+}
+
+struct UDPSocket: ~Copyable, Sendable {
+    private let descriptor: FileDescriptor
+    private let family: Int32
+    let facts: UDPSocketFacts
+
+    /// Opens and binds. The IPv6 wildcard speaks IPv4 as well, and becomes the IPv4 wildcard on a host without IPv6.
+    ///
+    /// - Parameter offloads: what to ask for; what the kernel lacks is left out.
+    static func open(
+        _ local: Endpoint, receiveBuffer: Int, sendBuffer: Int, offloads: Offloads = .all
+    ) throws(EngineError) -> UDPSocket {
+        if local.isV4 {
+            return try bind(family: 4, local, receiveBuffer, sendBuffer, offloads)
+        }
+        let isWildcard = local.high == 0 && local.low == 0
+        do {
+            return try bind(family: isWildcard ? 46 : 6, local, receiveBuffer, sendBuffer, offloads)
+        } catch  where error.kind == .ipv6Missing && isWildcard {
+            return try bind(family: 4, Endpoint(v4: 0, port: local.port), receiveBuffer, sendBuffer, offloads)
+        }
+    }
+
+    private static func bind(
+        family: Int32, _ local: Endpoint, _ receiveBuffer: Int, _ sendBuffer: Int, _ offloads: Offloads
+    ) throws(EngineError) -> UDPSocket {
+        let raw = clinux_udp_open(family)
+        let subject = text(local)
+        if raw == -EAFNOSUPPORT, family != 4 { throw EngineError(.ipv6Missing, errno: EAFNOSUPPORT, "UDP \(subject)") }
+        let descriptor = try FileDescriptor(raw, "opening a UDP socket")
+
+        var address = clinux_address(local)
+        // SAFETY: the pointers are to locals that outlive the calls.
+        let bound = unsafe clinux_udp_bind(raw, family, &address)
+        switch -bound {
+        case 0: break
+        case EADDRINUSE: throw EngineError(.addressInUse, errno: EADDRINUSE, subject)
+        case EADDRNOTAVAIL: throw EngineError(.addressNotAvailable, errno: EADDRNOTAVAIL, subject)
+        case EACCES, EPERM: throw EngineError(.portPermission, errno: -bound, subject)
+        case EAFNOSUPPORT: throw EngineError(.ipv6Missing, errno: EAFNOSUPPORT, "UDP \(subject)")
+        default: throw EngineError(.system, errno: -bound, "binding UDP \(subject)")
+        }
+        let named = unsafe clinux_udp_local_address(raw, &address)
+        guard named == 0 else { throw EngineError(.system, errno: -named, "getsockname") }
+        var (receive, send): (Int32, Int32) = (0, 0)
+        let limit = Int(Int32.max) / 2
+        unsafe clinux_udp_buffers(
+            raw, Int32(clamping: min(receiveBuffer, limit)), Int32(clamping: min(sendBuffer, limit)), &receive, &send)
+        var granted: Offloads = []
+        if offloads.contains(.sendTrains), clinux_udp_can_send_trains(raw) == 0 { granted.insert(.sendTrains) }
+        if offloads.contains(.receiveTrains), clinux_udp_receive_trains(raw) == 0 { granted.insert(.receiveTrains) }
+        let facts = UDPSocketFacts(
+            local: Endpoint(address), hasV4: family != 6, hasV6: family != 4, receiveBuffer: Int(receive),
+            sendBuffer: Int(send), offloads: granted)
+        return UDPSocket(descriptor: descriptor, family: family, facts: facts)
+    }
+
+    private init(descriptor: consuming FileDescriptor, family: Int32, facts: UDPSocketFacts) {
+        self.descriptor = descriptor
+        self.family = family
+        self.facts = facts
+    }
+
+    var raw: Int32 { descriptor.raw }
+
+    /// Whether the socket has the endpoint's family.
+    @inline(__always)
+    func reaches(_ endpoint: Endpoint) -> Bool { endpoint.isV4 ? facts.hasV4 : facts.hasV6 }
+
+    /// Receives into the first `count` of the batch; the number of messages or −errno.
+    @inline(__always)
+    func receive(_ batch: UnsafeMutableBufferPointer<clinux_datagram>, _ count: Int) -> Int {
+        // SAFETY: every element's base has room for its length, which the batch's owner guarantees.
+        Int(unsafe clinux_udp_receive(descriptor.raw, batch.baseAddress!, Int32(min(count, batch.count))))
+    }
+
+    /// Sends trains of a batch; how many went, or −errno of the first.
+    @inline(__always)
+    func send(
+        _ batch: UnsafeMutableBufferPointer<clinux_datagram>, _ trains: UnsafeMutablePointer<clinux_train>, _ count: Int
+    ) -> Int {
+        // SAFETY: every datagram's base has its length of bytes, and every train lies within the batch, which the
+        // batch's owner guarantees.
+        Int(unsafe clinux_udp_send(descriptor.raw, family, batch.baseAddress!, trains, Int32(count)))
+    }
+
+    private static func text(_ endpoint: Endpoint) -> String {
+        endpoint.isV4 ? "\(endpoint.address):\(endpoint.port)" : "[\(endpoint.address)]:\(endpoint.port)"
+    }
+}
+
+// MARK: - Addresses
+
+extension clinux_address {
+    @inline(__always)
+    init(_ endpoint: Endpoint) {
+        self.init()
+        // SAFETY: 16 bytes of plain integers, in network order as the C side has them.
+        unsafe withUnsafeMutableBytes(of: &bytes) { bytes in
+            unsafe bytes.storeBytes(of: endpoint.high.bigEndian, toByteOffset: 0, as: UInt64.self)
+            unsafe bytes.storeBytes(of: endpoint.low.bigEndian, toByteOffset: 8, as: UInt64.self)
+        }
+        port = endpoint.port
+        scope = endpoint.scope
+    }
+}
+
+extension Endpoint {
+    @inline(__always)
+    init(_ address: clinux_address) {
+        // SAFETY: 16 bytes of plain integers, in network order as the C side has them.
+        let (high, low) = unsafe withUnsafeBytes(of: address.bytes) { bytes in
+            unsafe (
+                UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self)),
+                UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+            )
+        }
+        self.init(high: high, low: low, port: address.port, scope: address.scope)
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// A worker's way from the socket to the TUN interface, or to the node: receive trains, open, join, write.
+
+import CLinux
+import Glibc
+import Synchronization
+import VPNCore
+
+extension Worker {
+    /// Messages of up to 64 KiB that one call receives while trains come.
+    private static var trainsPerTurn: Int { 4 }
+    /// Messages that one call receives otherwise.
+    static var messagesPerTurn: Int { 64 }
+
+    mutating func receive() {
+        incoming.prepareToReceive(messages)
+        let count = unsafe socket.receive(incoming.datagrams, messages)
+        guard count > 0 else {
+            if count == -Int(ECONNREFUSED) { plane.drops.add(.sendRefused) }
+            return
+        }
+        let now = MonotonicClock.now
+        var (datagrams, bytes) = (0, 0)
+        for place in 0..<count {
+            let received = unsafe incoming.datagrams[place]
+            let length = Int(unsafe received.length)
+            bytes += length
+            // §3 asks for exact lengths: a train without its end is known by its last datagram.
+            guard unsafe received.truncated == 0 else {
+                plane.drops.add(.tooLong)
+                datagrams += 1
+                continue
+            }
+            let carrier = Carrier.udp(Endpoint(unsafe received.address))
+            let start = place * incoming.size + Limits.headroom
+            let segment = unsafe received.segment == 0 ? length : Int(unsafe received.segment)
+            var offset = 0
+            repeat {
+                let end = min(offset + segment, length)
+                take(start + offset..<start + end, from: carrier, now: now)
+                datagrams += 1
+                offset = end
+            } while offset < length
+        }
+        // SAFETY: the memory lives as long as the pool, and the span no longer than this call.
+        var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
+        write(&buffer)
+        // Trains fill the caches with a few messages; what comes one by one should come in great numbers.
+        messages = datagrams > 4 * count ? Worker.trainsPerTurn : incoming.capacity
+        counters.datagramsReceived.wrappingAdd(UInt64(datagrams), ordering: .relaxed)
+        counters.bytesReceived.wrappingAdd(UInt64(bytes), ordering: .relaxed)
+    }
+
+    /// Takes the datagram that is exactly `datagram` of the incoming buffers.
+    @inline(__always)
+    private mutating func take(_ datagram: Range<Int>, from carrier: Carrier, now: Instant) {
+        // SAFETY: the memory lives as long as the pool, and the span no longer than this call.
+        var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
+        let verdict = plane.inbound(&buffer, datagram: datagram, from: carrier, now: now)
+        if let session = verdict.firstData { report(.firstData(session, carrier)) }
+        switch verdict.outcome {
+        case .deliver(let packet): deliver(&buffer, packet)
+        case .handshake:
+            report(.datagram(Worker.copy(buffer, datagram), carrier))
+        case .control(let session, let type, let payload):
+            report(.control(session, type, Worker.copy(buffer, payload), carrier))
+        case .violation(let session, let reason):
+            report(.violation(session, reason))
+        case .consumed, .drop: break
+        }
+    }
+
+    @inline(__always)
+    private mutating func deliver(_ buffer: inout MutableSpan<UInt8>, _ packet: Range<Int>) {
+        guard hasTunnel else { return plane.drops.add(.tunnelDown) }
+        if unsafe writer.join(buffer, packet, incoming.all) { return }
+        write(&buffer)
+        unsafe writer.hold(buffer, packet, incoming.all)
+    }
+
+    /// Gives the TUN what is held for it.
+    private mutating func write(_ buffer: inout MutableSpan<UInt8>) {
+        switch writer.write(&buffer, to: tunnel) {
+        case .nothing: break
+        case .written(let packets, let bytes):
+            counters.packetsToTunnel.wrappingAdd(UInt64(packets), ordering: .relaxed)
+            counters.bytesToTunnel.wrappingAdd(UInt64(bytes), ordering: .relaxed)
+        case .failed(let error, let packets):
+            let isGone = TunDevice.isGone(-Int(error))
+            // EIO: the link is down.
+            plane.drops.add(error == EIO || isGone ? .tunnelDown : .tunnelWrite, packets)
+            if isGone { loseTunnel() }
+            // What is right for every kernel that grants the offload was refused: not again.
+            guard error == EINVAL, packets > 1 else { return }
+            writer.stopJoining()
+            report(.offloadLost(tunnel.offloads, errno: error))
+        }
+    }
+
+    private static func copy(_ buffer: borrowing MutableSpan<UInt8>, _ range: Range<Int>) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(range.count)
+        for offset in range { bytes.append(buffer[offset]) }
+        return bytes
+    }
+}

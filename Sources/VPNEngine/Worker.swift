@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// The thread that moves packets: TUN → seal → UDP and UDP → open → TUN, run to completion in batches, with bounded work
+// per wake-up so that the two directions alternate. It decides nothing about peers or sessions: the data plane does,
+// and what that cannot decide goes to the node's mailbox. No allocation and no reference counting on the way of a
+// packet. Here are the loop and the commands; each direction has a file of its own.
+
+import CLinux
+import Glibc
+import Synchronization
+import VPNCore
+
+/// One worker: a TUN queue, a UDP socket, two batches of buffers and a data plane, owned by one thread.
+struct Worker: ~Copyable {
+    let tunnel: TunDevice
+    let socket: UDPSocket
+    let poller: Poller
+    let commands: CommandMailbox
+    let events: EventMailbox
+    let counters: WorkerCounters
+    var plane: DataPlane
+    let incoming: BufferPool
+    /// Messages to receive in the next call.
+    var messages = Worker.messagesPerTurn
+    var outgoing: Outbox
+    var reader: TunnelReader
+    var writer: TunnelWriter
+
+    /// The kernel's send buffer is full: nothing is read from the TUN until there is room, so that senders slow down
+    /// instead of losing packets here.
+    var isBlocked = false
+    var hasTunnel: Bool
+    var isStopping = false
+
+    /// - Parameter largestPacket: the inner MTU, or what the outer path carries, whatever is more.
+    static func make(
+        tunnel: consuming TunDevice, socket: consuming UDPSocket, commands: CommandMailbox, events: EventMailbox,
+        counters: WorkerCounters, plane: DataPlane, largestPacket: Int
+    ) throws(EngineError) -> Worker {
+        let poller = try Poller()
+        try poller.add(commands.wakeUp.raw, .commands)
+        try poller.add(socket.raw, .socket)
+        if tunnel.exists { try poller.add(tunnel.raw, .tunnel) }
+        return Worker(
+            tunnel: tunnel, socket: socket, poller: poller, commands: commands, events: events, counters: counters,
+            plane: plane, largestPacket: largestPacket)
+    }
+
+    private init(
+        tunnel: consuming TunDevice, socket: consuming UDPSocket, poller: consuming Poller, commands: CommandMailbox,
+        events: EventMailbox, counters: WorkerCounters, plane: DataPlane, largestPacket: Int
+    ) {
+        hasTunnel = tunnel.exists
+        self.tunnel = tunnel
+        self.socket = socket
+        self.poller = poller
+        self.commands = commands
+        self.events = events
+        self.counters = counters
+        self.plane = plane
+        let offloads = self.socket.facts.offloads
+        incoming = BufferPool(
+            packet: offloads.contains(.receiveTrains) ? Limits.largestTrain : largestPacket + Limits.layerOverhead,
+            capacity: Worker.messagesPerTurn)
+        reader = TunnelReader(limit: largestPacket)
+        writer = TunnelWriter(self.tunnel.offloads, hasHeaders: self.tunnel.hasHeaders)
+        outgoing = Outbox(packet: largestPacket, sendsTrains: offloads.contains(.sendTrains))
+    }
+
+    /// Moves packets until told to stop.
+    mutating func run() {
+        while !isStopping {
+            let ready = poller.wait()
+            counters.wakeUps.wrappingAdd(1, ordering: .relaxed)
+            if ready.commands { obey() }
+            if ready.socketWritable && isBlocked { resume() }
+            if ready.socketReadable { receive() }
+            if hasTunnel && ready.tunnelReadable && !isBlocked { readTunnel() }
+            if hasTunnel && ready.tunnelBroken { loseTunnel() }
+            events.wakeNode()
+        }
+    }
+
+    // MARK: - Commands
+
+    private mutating func obey() {
+        commands.wakeUp.silence()
+        let now = MonotonicClock.now
+        for command in commands.drain() {
+            switch command {
+            case .plane(let command): plane.apply(command)
+            case .transmit(let datagram, let carrier): send(datagram, over: carrier)
+            case .stop: isStopping = true
+            }
+        }
+        sendStaged(now)
+        transmit()
+    }
+
+    private mutating func send(_ datagram: [UInt8], over carrier: Carrier) {
+        if outgoing.isFull { transmit() }
+        guard !outgoing.isFull else { return plane.drops.add(.sendNoMemory) }
+        guard Limits.headroom + datagram.count <= outgoing.size else { return plane.drops.add(.sendTooLarge) }
+        // SAFETY: the buffer is free and was just found long enough.
+        let room = unsafe outgoing.memory + Limits.headroom
+        unsafe datagram.withUnsafeBufferPointer {
+            if let base = $0.baseAddress { unsafe room.update(from: base, count: $0.count) }
+        }
+        queue(Limits.headroom..<Limits.headroom + datagram.count, carrier)
+    }
+
+    mutating func sendStaged(_ now: Instant) {
+        while true {
+            if outgoing.isFull { transmit() }
+            // What cannot go now is asked for again when the socket takes more (`resume`).
+            guard !outgoing.isFull else { return }
+            // SAFETY: the memory lives as long as the outbox, and the span no longer than this round.
+            var buffer = unsafe MutableSpan(_unsafeStart: outgoing.memory, count: outgoing.size)
+            guard let (datagram, carrier) = plane.nextStaged(into: &buffer, now: now) else { return }
+            queue(datagram, carrier)
+        }
+    }
+
+    // MARK: - Reports
+
+    mutating func loseTunnel() {
+        guard hasTunnel else { return }
+        hasTunnel = false
+        poller.remove(tunnel.raw)
+        report(.tunGone)
+    }
+
+    func report(_ event: EngineEvent) {
+        if !events.post(event) { plane.drops.add(.mailboxFull) }
+    }
+}
