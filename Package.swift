@@ -4,17 +4,27 @@ import PackageDescription
 
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let collections: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
     name: "pqvpn",
     products: [
+        .executable(name: "pqvpn", targets: ["pqvpn"]),
         // For the nested packages of this repository only: its interface is no promise to anybody else.
-        .library(name: "PQVPNCore", targets: ["VPNCrypto", "VPNCore"])
+        .library(name: "PQVPNCore", targets: ["VPNCrypto", "VPNCore"]),
     ],
     dependencies: [
         // Exact: CPacketAEAD calls functions of the BoringSSL inside it (docs/decisions/0002-packet-aead.md).
         .package(url: "https://github.com/apple/swift-crypto.git", exact: "4.5.2"),
         .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
     ],
     targets: [
         .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
@@ -24,9 +34,14 @@ let package = Package(
         .target(name: "VPNCore", dependencies: ["VPNCrypto", collections]),
         .target(name: "VPNTesting", dependencies: ["VPNCore", "VPNCrypto"]),
         .target(name: "VPNEngine", dependencies: ["VPNCore", "CLinux"]),
+        .target(
+            name: "VPNNode", dependencies: ["VPNEngine", "VPNCore", "VPNCrypto", yams, logging, lifecycle, signals]),
+        .executableTarget(name: "pqvpn", dependencies: ["VPNNode", arguments]),
         .testTarget(name: "VPNCryptoTests", dependencies: ["VPNCrypto"]),
         .testTarget(name: "VPNCoreTests", dependencies: ["VPNCore", "VPNCrypto", "VPNTesting"]),
         .testTarget(name: "VPNEngineTests", dependencies: ["VPNEngine", "VPNCore", "VPNCrypto", "VPNTesting"]),
+        .testTarget(
+            name: "VPNNodeTests", dependencies: ["VPNNode", "VPNCrypto", "VPNCore", logging], exclude: ["Fixtures"]),
     ]
 )
 

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of all keys of the configuration: path, type, range, default, reload class, feature state, documentation.
+// Nothing else knows a key's name but the place in NodeConfiguration+Reading.swift that gives it a meaning.
+internal import VPNCore
+
+enum ConfigurationTable {
+    static let sections: [ConfigurationSection] = [
+        peer, security, network, tunnel, peers, bootstrap, rekey, keys, logging, relay, obfuscation, metrics,
+    ]
+
+    /// All rows, by path.
+    static let rows: [String: ConfigurationKey] = Dictionary(
+        uniqueKeysWithValues: sections.flatMap(\.keys).map { ($0.path, $0) })
+
+    private static let peer = ConfigurationSection(
+        "peer", "Who this node is.",
+        [
+            ConfigurationKey(
+                "peer.nickname", .text(.printable(maximum: 63)), default: .text("node"),
+                "What people call this node; in its descriptor, never a reason to believe it."),
+            keyFile("brainpoolP512r1"), keyFile("ed25519"), keyFile("mldsa87"), keyFile("mlkem1024"),
+        ])
+
+    private static func keyFile(_ name: String) -> ConfigurationKey {
+        ConfigurationKey(
+            "peer.\(name)_sk_file", .text(.path), default: .null,
+            "File of the private \(name) key, mode 0600. All four *_sk_file or none; they go before keys.dir.")
+    }
+
+    private static let security = ConfigurationSection(
+        "security", "Whom this node believes, and how hard it can be asked.",
+        [
+            ConfigurationKey(
+                "security.require_hybrid_handshake", .boolean, default: .boolean(true),
+                state: .mandatory(.boolean(true), reason: "there is no handshake without all four primitives"),
+                "Always true: ML-KEM-1024, brainpoolP512r1, Ed25519 and ML-DSA-87, all of them, in each handshake."),
+            ConfigurationKey(
+                "security.strict_sig_verify", .boolean, default: .boolean(true),
+                state: .later(
+                    accepted: [.boolean(true)], reason: "degraded sessions with one signature are not there yet"),
+                "Both signatures must verify."),
+            ConfigurationKey(
+                "security.tofu", .boolean, default: .boolean(false),
+                "Trust on first use: unknown identities may be pinned at their first contact. false: pinned peers only."
+            ),
+            ConfigurationKey(
+                "security.strict_tofu", .boolean, default: .boolean(false),
+                "With tofu: first contact only towards endpoints in this file, never with unknown callers."),
+            ConfigurationKey(
+                "security.known_peers_file", .text(.path), default: .text("known_peers.yaml"),
+                "Pinned identities, mode 0600; see `pqvpn peers`."),
+            ConfigurationKey(
+                "security.handshake_per_minute_per_ip", .integer(0...1_000_000), default: .integer(10), reload: .live,
+                "Complete handshakes from one IPv4 address or IPv6 /64 before any public-key work. 0 = no limit."),
+        ])
+
+    private static let network = ConfigurationSection(
+        "network", "The UDP socket.",
+        [
+            ConfigurationKey(
+                "network.bind_host", .text(.address), default: .text("::"),
+                "Address to bind. \"::\" takes IPv6 and IPv4, and IPv4 alone on a host without IPv6."),
+            ConfigurationKey(
+                "network.listen_port", .integer(0...65535), default: .integer(9000),
+                "UDP port. 0 = the kernel chooses."),
+            ConfigurationKey(
+                "network.max_concurrent_datagrams", .integer(1...65536), default: .integer(200),
+                "Handshake jobs of strangers that may be in flight at once."),
+            ConfigurationKey(
+                "network.udp_recv_buffer_size", .integer(4096...1_073_741_824), default: .integer(8_388_608),
+                "Bytes asked for with SO_RCVBUF and SO_SNDBUF."),
+        ])
+
+    private static let tunnel = ConfigurationSection(
+        "tunnel", "The TUN device.",
+        [
+            ConfigurationKey(
+                "tunnel.enabled", .boolean, default: .boolean(true),
+                "false: no TUN device and no privilege needed; handshakes only."),
+            ConfigurationKey(
+                "tunnel.interface", .text(.interfaceName), default: .text("pqvpn0"), "Name of the interface."),
+            ConfigurationKey(
+                "tunnel.addresses", .list(of: .text(.interfaceAddress), maximum: 64), default: .list([]),
+                "Its own addresses with the length of their network: [10.77.0.1/24, \"fd77::1/64\"]."),
+            ConfigurationKey(
+                "tunnel.mtu", .wordOrInteger(["auto"], Limits.smallestInnerMTU...65535), default: .text("auto"),
+                "Bytes of an inner packet. auto: what fits a path of 1500 bytes."),
+        ])
+
+    private static let peers = ConfigurationSection(
+        "peers",
+        "The peers and what is theirs. One entry: { name: bob, peer_id: \"<64 hex>\", endpoint: \"198.51.100.7:9000\", "
+            + "allowed_ips: [10.77.0.2/32, \"fd77::2/128\"], keepalive_seconds: 25 }",
+        [
+            ConfigurationKey(
+                "peers", .list(of: .map, maximum: 65536), default: .list([]), reload: .live,
+                "A peer_id must be pinned (`pqvpn peers add`) unless tofu is on; it may be left out under tofu for a peer "
+                    + "with an endpoint."),
+            ConfigurationKey(
+                "peers[].name", .text(.printable(maximum: 63)), required: true, "Unique; shown in logs."),
+            ConfigurationKey("peers[].peer_id", .text(.peerID), nullable: true, "Who must answer."),
+            ConfigurationKey(
+                "peers[].endpoint", .text(.endpoint), nullable: true,
+                "Where to call it: IPv4:port, [IPv6]:port or name:port. Absent: it calls."),
+            ConfigurationKey(
+                "peers[].allowed_ips", .list(of: .text(.prefix), maximum: 65536),
+                "Inner networks that are the peer's; the longest prefix wins."),
+            ConfigurationKey(
+                "peers[].keepalive_seconds", .integer(0...65535),
+                "Seconds between keepalives on an idle tunnel; 0 = none."),
+        ])
+
+    private static let bootstrap = ConfigurationSection(
+        "bootstrap", "Nodes to call first, whoever they are (needs tofu, or their pins).",
+        [
+            ConfigurationKey(
+                "bootstrap.peers", .list(of: .textOrMap(.endpoint), maximum: 1024), default: .list([]),
+                "\"192.0.2.1:9000\", \"[2001:db8::1]:9000\", \"vpn.example.org:9000\" or { host: …, port: … }."),
+            ConfigurationKey("bootstrap.peers[].host", .text(.host), required: true, "An address or a name."),
+            ConfigurationKey("bootstrap.peers[].port", .integer(1...65535), required: true, "UDP port."),
+        ])
+
+    private static let rekey = ConfigurationSection(
+        "rekey", "When session keys are replaced by a new handshake.",
+        [
+            ConfigurationKey(
+                "rekey.interval_seconds", .integer(2...86400), default: .integer(3600),
+                "A session ends at this age."),
+            ConfigurationKey(
+                "rekey.threshold_seconds", .integer(1...86399), default: .integer(1800),
+                "A new handshake starts at this age; less than interval_seconds."),
+        ])
+
+    private static let keys = ConfigurationSection(
+        "keys", "Where this node's own identity comes from.",
+        [
+            ConfigurationKey(
+                "keys.runtime_temp_keys", .boolean, default: .boolean(true), nullable: true,
+                "true: a fresh identity for each run, its secrets in memory only. false, or --no-temp-keys: the files "
+                    + "of `pqvpn keygen`."),
+            ConfigurationKey(
+                "keys.temp_keys_prefix", .text(.namePrefix), default: .text("pqvpn"),
+                "Start of the name of the per-run directory, which holds the public descriptor."),
+            ConfigurationKey(
+                "keys.dir", .text(.path), default: .text("keys"), "Directory of the persistent identity."),
+        ])
+
+    private static let logging = ConfigurationSection(
+        "logging", "Text on a terminal, JSON lines elsewhere.",
+        [
+            ConfigurationKey(
+                "logging.file", .text(.path), default: .null,
+                "Append JSON lines to this file, mode 0600, instead of standard error."),
+            ConfigurationKey(
+                "logging.level", .text(.choice(LogLevelName.all)), default: .text("INFO"), reload: .live,
+                "TRACE, DEBUG, INFO, NOTICE, WARNING, ERROR or CRITICAL."),
+        ])
+
+    private static let relay = ConfigurationSection(
+        "relay", "Forwarding for others. `relay: false` means enabled: false.", shorthand: "relay.enabled",
+        [
+            ConfigurationKey(
+                "relay.enabled", .boolean, default: .boolean(false),
+                state: .later(accepted: [.boolean(false)], reason: "relaying is not there yet"), "Not there yet."),
+            ConfigurationKey(
+                "relay.accept_circuits", .boolean, default: .boolean(false),
+                state: .later(accepted: [.boolean(false)], reason: "circuits are not there yet"), "Not there yet."),
+            ConfigurationKey(
+                "relay.exit_policy", .text(.printable(maximum: 1024)), default: .text("deny-all"),
+                state: .later(
+                    accepted: [.text("deny-all")], reason: "exits come with circuits, which are not there yet"),
+                "Not there yet."),
+        ])
+
+    private static let obfuscation = ConfigurationSection(
+        "traffic_obfuscation", "Padding of all datagrams to a few sizes.",
+        [
+            ConfigurationKey(
+                "traffic_obfuscation.enabled", .boolean, default: .boolean(false),
+                state: .later(accepted: [.boolean(false)], reason: "padding to buckets is not there yet"),
+                "Not there yet."),
+            ConfigurationKey(
+                "traffic_obfuscation.buckets", .list(of: .integer(1...65535), maximum: 64),
+                default: .list([64, 128, 256, 512, 1024].map(ConfigurationValue.integer)),
+                "Sizes in bytes; no effect while enabled is false."),
+        ])
+
+    private static let metrics = ConfigurationSection(
+        "metrics", "Export of counters.",
+        [
+            ConfigurationKey(
+                "metrics.prometheus", .boolean, default: .boolean(false),
+                state: .later(accepted: [.boolean(false)], reason: "the Prometheus exporter is not there yet"),
+                "Not there yet."),
+            ConfigurationKey(
+                "metrics.bind_host", .text(.address), default: .text("127.0.0.1"),
+                "No effect while prometheus is false."),
+            ConfigurationKey(
+                "metrics.bind_port", .integer(1...65535), default: .integer(9001),
+                "No effect while prometheus is false."),
+        ])
+}
+
+/// The words for log levels in configurations and flags.
+enum LogLevelName {
+    static let all = ["TRACE", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// A configuration that has been checked: every value of it can be used as it is. How it is read from a file is beside.
+public import Logging
+public import VPNCore
+public import VPNCrypto
+
+/// All that one run of a node is told.
+public struct NodeConfiguration: Sendable {
+    /// Where the node's own identity comes from.
+    public enum IdentitySource: Sendable, Hashable {
+        /// A fresh identity for this run; its secrets never reach a file.
+        case temporary(directoryPrefix: String)
+        /// A directory written by `pqvpn keygen`.
+        case directory(String)
+        /// Four key files.
+        case files(KeyFilePaths)
+    }
+
+    public struct Security: Sendable, Hashable {
+        public var trustsOnFirstUse: Bool
+        public var isStrictOnFirstUse: Bool
+        /// Absolute.
+        public var knownPeersFile: String
+        /// 0 = no limit.
+        public var handshakesPerMinutePerAddress: Int
+
+        public var policy: TrustPolicy {
+            TrustPolicy(trustsOnFirstUse: trustsOnFirstUse, isStrict: isStrictOnFirstUse)
+        }
+    }
+
+    public struct Network: Sendable, Hashable {
+        /// "::" takes both families, and IPv4 alone on a host without IPv6.
+        public var bindHost: IPAddress
+        /// 0 = the kernel chooses.
+        public var listenPort: UInt16
+        public var maximumConcurrentDatagrams: Int
+        /// Bytes.
+        public var socketBufferSize: Int
+    }
+
+    public struct Tunnel: Sendable, Hashable {
+        public var isEnabled: Bool
+        public var interface: String
+        public var addresses: [InterfaceAddress]
+        /// Bytes of an inner packet; nil = auto.
+        public var mtu: Int?
+    }
+
+    public struct Peer: Sendable, Hashable {
+        public var name: String
+        /// Nil only under TOFU, with an endpoint.
+        public var peerID: PeerID?
+        public var endpoint: EndpointName?
+        public var allowedIPs: [IPPrefix]
+        /// 0 = none.
+        public var keepaliveSeconds: UInt16
+        /// Where its entry begins in the file.
+        public var mark: SourceMark
+    }
+
+    public struct Rekey: Sendable, Hashable {
+        public var intervalSeconds: Int
+        /// Less than the interval.
+        public var thresholdSeconds: Int
+    }
+
+    /// The file as it was named, for messages.
+    public var file: String
+    public var nickname: String
+    public var identity: IdentitySource
+    public var security: Security
+    public var network: Network
+    public var tunnel: Tunnel
+    public var peers: [Peer]
+    public var bootstrapPeers: [EndpointName]
+    public var rekey: Rekey
+    /// Absolute; nil = standard error.
+    public var logFile: String?
+    public var logLevel: Logger.Level
+    /// Directory of the persistent identity, absolute, whether or not this run uses it.
+    public var keyDirectory: String
+}
+
+/// The files of the four private keys, absolute.
+public struct KeyFilePaths: Sendable, Hashable {
+    public var brainpool: String
+    public var ed25519: String
+    public var mldsa: String
+    public var mlkem: String
+
+    public init(brainpool: String, ed25519: String, mldsa: String, mlkem: String) {
+        self.brainpool = brainpool
+        self.ed25519 = ed25519
+        self.mldsa = mldsa
+        self.mlkem = mlkem
+    }
+}

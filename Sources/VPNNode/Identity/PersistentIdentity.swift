@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// An identity on disk: four key files and the descriptor beside them. Made once, never replaced.
+internal import Glibc
+public import VPNCore
+public import VPNCrypto
+
+public enum PersistentIdentity {
+    public static let descriptorName = "identity.pub"
+
+    /// What `keygen` made.
+    public struct Generated: Sendable {
+        public let descriptor: Descriptor
+        /// The four key files and the descriptor, as paths.
+        public let files: [String]
+    }
+
+    /// Makes four fresh keys and writes them to a directory, which is made (0700) where it is absent. All files appear, or
+    /// none does; a file that exists is never touched.
+    public static func generate(into directory: String, nickname: String) throws -> Generated {
+        try prepare(directory)
+        var files = try NewFiles(in: directory)
+        let names = KeyFileKind.allCases.map(\.fileName) + [descriptorName]
+        try files.checkAbsent(names)
+        let identity = try SoftwareIdentity()
+        for kind in KeyFileKind.allCases {
+            let text = KeyFile.text(of: secret(kind, of: identity), kind: kind, peerID: identity.publicKeys.peerID)
+            try files.add(kind.fileName) { try $0.write(text) }
+        }
+        let descriptor = try LoadedIdentity(signer: identity, nickname: nickname, isTemporary: false).descriptor
+        try files.add(descriptorName, mode: 0o644) { try $0.write([UInt8](DescriptorFile.text(of: descriptor).utf8)) }
+        do {
+            try files.commit()
+        } catch let error as SystemCallError where error.errno == EEXIST {
+            throw NodeFailure(.failure, "\(error.path) exists and is not overwritten: choose another directory")
+        }
+        return Generated(descriptor: descriptor, files: names.map { "\(directory)/\($0)" })
+    }
+
+    private static func secret(_ kind: KeyFileKind, of identity: SoftwareIdentity) -> Secret {
+        switch kind {
+        case .brainpoolP512r1: identity.brainpoolScalar
+        case .ed25519: identity.ed25519Seed
+        case .mldsa87: identity.mldsaSeed
+        case .mlkem1024: identity.mlkemSeed
+        }
+    }
+
+    /// A directory that nobody else can put files into.
+    private static func prepare(_ path: String) throws {
+        let (parent, name) = ProtectedFile.split(path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path)
+        do {
+            let directory = try OpenFile.directory(parent)
+            try directory.makeDirectory(name, mode: 0o700)
+        } catch {
+            switch error.errno {
+            case EEXIST: try checkOwnership(path)
+            case EACCES, EPERM:
+                throw NodeFailure(.permission, "directory \(path) cannot be made by this user")
+            default: throw error
+            }
+        }
+    }
+
+    private static func checkOwnership(_ path: String) throws {
+        let directory = try OpenFile.directory(path)
+        let status = try directory.status()
+        guard status.owner == effectiveUser() else {
+            throw NodeFailure(.permission, "directory \(path) belongs to user \(status.owner): use one of your own")
+        }
+        guard status.permissions & 0o022 == 0 else {
+            throw NodeFailure(.permission, "directory \(path) can be written by others: run chmod 700 \(path)")
+        }
+    }
+
+    // MARK: Loading
+
+    public static func load(directory: String) throws -> SoftwareIdentity {
+        func path(_ kind: KeyFileKind) -> String { "\(directory)/\(kind.fileName)" }
+        let missing = KeyFileKind.allCases.filter { !ProtectedFile.exists(path($0)) }
+        guard missing.isEmpty else {
+            let what = missing.count == 4 ? "no identity" : "no \(missing.map(\.fileName).joined(separator: ", "))"
+            throw NodeFailure(
+                .usage, "there is \(what) in \(directory): make one with `pqvpn keygen --out \(directory)`")
+        }
+        return try load(
+            files: KeyFilePaths(
+                brainpool: path(.brainpoolP512r1), ed25519: path(.ed25519), mldsa: path(.mldsa87),
+                mlkem: path(.mlkem1024)))
+    }
+
+    /// Reads four key files. They must belong to one identity.
+    public static func load(files: KeyFilePaths) throws -> SoftwareIdentity {
+        let brainpool = try KeyFile.read(files.brainpool, kind: .brainpoolP512r1)
+        let ed25519 = try KeyFile.read(files.ed25519, kind: .ed25519)
+        let mldsa = try KeyFile.read(files.mldsa, kind: .mldsa87)
+        let mlkem = try KeyFile.read(files.mlkem, kind: .mlkem1024)
+        let identity: SoftwareIdentity
+        do {
+            identity = try SoftwareIdentity(
+                brainpoolScalar: brainpool.secret, ed25519Seed: ed25519.secret, mldsaSeed: mldsa.secret,
+                mlkemSeed: mlkem.secret)
+        } catch let error as KeyError {
+            throw NodeFailure(.usage, "the key files beside \(files.brainpool) hold no identity: \(error)")
+        }
+        let id = identity.publicKeys.peerID
+        let claims = [
+            (files.brainpool, brainpool.peerID), (files.ed25519, ed25519.peerID), (files.mldsa, mldsa.peerID),
+            (files.mlkem, mlkem.peerID),
+        ]
+        for (path, claimed) in claims where claimed != id {
+            throw NodeFailure(
+                .usage,
+                "key file \(path) belongs to identity \(claimed.short), and the four files together are \(id.short): "
+                    + "name four files of one `pqvpn keygen`")
+        }
+        return identity
+    }
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// Turns the core's events into log lines with stable names (docs/logging.md). The core itself logs nothing.
+internal import Logging
+internal import VPNCore
+internal import VPNCrypto
+internal import VPNEngine
+
+struct EventLog {
+    let logger: Logger
+
+    func record(_ event: Event) {
+        switch event {
+        case .handshakeStarted(let id, _, let name, let endpoint, let attempt):
+            line(
+                .info, "handshake started", "handshake.started", id,
+                [
+                    "peer_name": "\(name)", "endpoint": "\(endpoint.text)", "attempt": .stringConvertible(attempt),
+                    "role": "initiator",
+                ])
+        case .sessionEstablished(let summary):
+            line(.info, "session established", "session.established", summary.handshake, describe(summary))
+        case .sessionConfirmed(let summary):
+            line(.info, "session carries data", "session.confirmed", summary.handshake, short(summary))
+        case .sessionEnded(let summary, let end):
+            var fields = short(summary)
+            fields["reason"] = "\(end.rawValue)"
+            line(
+                end == .protocolViolation ? .warning : .info, "session ended", "session.ended", summary.handshake,
+                fields)
+        case .handshakeTimedOut(let id, _, let name, let retry):
+            let text =
+                retry.map { "no answer; trying again in \(Int($0.seconds)) s" } ?? "no answer; waiting to be called"
+            line(.warning, text, "handshake.timeout", id, ["peer_name": "\(name)"])
+        case .handshakeRefused(let id, let role, let failure, let carrier):
+            line(
+                .warning, "handshake refused", "handshake.refused", id,
+                [
+                    "role": "\(role.rawValue)", "reason": "\(failure.rawValue)", "endpoint": "\(carrier.text)",
+                ])
+        case .identityRefused(let id, let peer, let refusal, let carrier, let expected, let name):
+            var fields: Logger.Metadata = [
+                "peer": "\(peer.short)", "peer_id": "\(peer.hex)", "reason": "\(refusal.rawValue)",
+                "endpoint": "\(carrier.text)",
+            ]
+            if !name.isEmpty { fields["peer_name"] = "\(name)" }
+            if let expected { fields["expected_peer_id"] = "\(expected.hex)" }
+            line(refusal == .identityChanged ? .error : .warning, text(refusal), "identity.refused", id, fields)
+        case .identityPinned(let pin):
+            line(
+                .notice, "peer pinned at first use: compare its peer_id with the other side", "identity.pinned", nil,
+                [
+                    "peer": "\(pin.peerID.short)", "peer_id": "\(pin.peerID.hex)", "peer_name": "\(pin.name)",
+                ])
+        case .keepaliveAnswered(_, let roundTrip):
+            line(
+                .debug, "keepalive answered", "keepalive.answered", nil,
+                ["rtt_s": .stringConvertible(rounded(roundTrip))])
+        case .peerSilent(_, let name):
+            line(.warning, "peer is silent: new handshake", "peer.silent", nil, ["peer_name": "\(name)"])
+        }
+    }
+
+    func violation(_ session: Session, _ reason: DropReason) {
+        line(
+            .warning, "peer broke the protocol: session closed", "session.violation", nil,
+            [
+                "sid": "\(session.id.hex)", "reason": "\(reason.name)",
+            ])
+    }
+
+    /// What one run moved and dropped, by reason: until there are metrics, the only place to see it.
+    func totals(_ counters: EngineCounters, control: DropCounters) {
+        var drops: [String: Int] = [:]
+        for (reason, count) in counters.drops + control.nonZero { drops[reason.name, default: 0] += Int(count) }
+        line(
+            .info, "totals of this run", "node.totals", nil,
+            [
+                "packets_from_tunnel": .stringConvertible(counters.packetsFromTunnel),
+                "bytes_from_tunnel": .stringConvertible(counters.bytesFromTunnel),
+                "packets_to_tunnel": .stringConvertible(counters.packetsToTunnel),
+                "bytes_to_tunnel": .stringConvertible(counters.bytesToTunnel),
+                "datagrams_received": .stringConvertible(counters.datagramsReceived),
+                "datagrams_sent": .stringConvertible(counters.datagramsSent),
+                "drops": .dictionary(drops.mapValues { .stringConvertible($0) }),
+            ])
+    }
+
+    private func text(_ refusal: TrustRefusal) -> String {
+        switch refusal {
+        case .identityChanged:
+            "ANOTHER IDENTITY answers for this peer: refused. If it was changed on purpose: pqvpn peers trust"
+        case .unknownPeer: "unknown peer refused: pin its descriptor with `pqvpn peers add` to let it in"
+        case .ownIdentity: "this node's own identity came back to it: refused"
+        case .pinLimit: "no more peers are pinned by first use: refused"
+        case .mismatchedKeys: "keys that do not belong to the peer_id: refused"
+        case .anonymousPeer: "anonymous peer refused"
+        }
+    }
+
+    private func describe(_ summary: SessionSummary) -> Logger.Metadata {
+        var fields = short(summary)
+        fields["peer_id"] = "\(summary.peer.hex)"
+        fields["endpoint"] = "\(summary.carrier.text)"
+        fields["dur_s"] = .stringConvertible(rounded(summary.duration))
+        fields["s1_bytes"] = .stringConvertible(summary.s1Bytes)
+        fields["s2_bytes"] = .stringConvertible(summary.s2Bytes)
+        fields["kem"] = "ML-KEM-1024+brainpoolP512r1"
+        fields["signatures"] = "Ed25519+ML-DSA-87"
+        fields["aead"] = "\(summary.cipher == .aes256GCM ? "AES-256-GCM" : "ChaCha20-Poly1305")"
+        return fields
+    }
+
+    private func short(_ summary: SessionSummary) -> Logger.Metadata {
+        [
+            "sid": "\(summary.sessionIDText)", "peer": "\(summary.peer.short)", "peer_name": "\(summary.peerName)",
+            "role": "\(summary.role.rawValue)",
+        ]
+    }
+
+    /// Seconds to the microsecond.
+    private func rounded(_ span: TimeSpan) -> Double { (span.seconds * 1e6).rounded() / 1e6 }
+
+    private func line(
+        _ level: Logger.Level, _ message: String, _ event: String, _ id: HandshakeID?, _ fields: Logger.Metadata
+    ) {
+        var metadata = fields
+        metadata["event"] = "\(event)"
+        metadata["component"] = "\(event.prefix { $0 != "." })"
+        if let id { metadata["hs"] = "\(id)" }
+        logger.log(level: level, "\(message)", metadata: metadata)
+    }
+}
+
+extension Endpoint {
+    /// As people write it.
+    var text: String { address.family == .v6 ? "[\(address)]:\(port)" : "\(address):\(port)" }
+}
+
+extension Carrier {
+    var text: String {
+        switch self {
+        case .udp(let endpoint): endpoint.text
+        }
+    }
+}

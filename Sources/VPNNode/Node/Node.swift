@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon's heart: feeds the core's state machine and performs its actions. Everything slow or dear is elsewhere:
+// packets on the engine's threads, public-key work on the job pool, files in the stores.
+public import Logging
+internal import VPNCore
+internal import VPNCrypto
+internal import VPNEngine
+
+/// One node, from its sockets to its goodbye.
+public actor Node {
+    /// Why the node looks at its mail.
+    private enum Wake: Sendable {
+        case engine
+        case job(CryptoJobResult)
+        case timer
+        case resolved(String, Endpoint)
+        case ephemeralMade
+        case stop
+    }
+
+    private let configuration: NodeConfiguration
+    private let knownPeers: KnownPeersStore
+    private let cryptography: any HandshakeCryptography
+    private let ephemerals: EphemeralPool
+    private let engine: Engine
+    private let pool: JobPool
+    private let log: EventLog
+    private let logger: Logger
+    private let onReady: @Sendable () -> Void
+    private let wakes: AsyncStream<Wake>
+    private let waker: AsyncStream<Wake>.Continuation
+    private var machine: NodeStateMachine
+    private var timer: (due: Instant, task: Task<Void, Never>)?
+    private var unresolved: [EndpointName]
+    private var isStopping = false
+    private var isMakingEphemeral = false
+
+    /// Opens the UDP socket and the TUN interface; nothing moves before `run`. Throws `NodeFailure`.
+    ///
+    /// - Parameter onReady: called once, when packets can flow.
+    public init(
+        configuration: NodeConfiguration, identity: LoadedIdentity, knownPeers: KnownPeersStore, logger: Logger,
+        onReady: @escaping @Sendable () -> Void = {}
+    ) throws {
+        self.configuration = configuration
+        self.knownPeers = knownPeers
+        self.logger = logger
+        self.onReady = onReady
+        let plan = NodePlan(configuration, identity: identity)
+        unresolved = plan.unresolved
+        for warning in plan.warnings { logger.warning("\(warning)", metadata: ["event": "config.warning"]) }
+        (wakes, waker) = AsyncStream.makeStream()
+        ephemerals = EphemeralPool(capacity: NodePlan.ephemeralsKept)
+        cryptography = SystemCryptography(ephemeralPool: ephemerals)
+        do throws(EngineError) {
+            engine = try Engine(plan.engine) { [waker] in waker.yield(.engine) }
+            pool = try JobPool(threads: NodePlan.jobThreads, capacity: plan.jobCapacity)
+        } catch { throw NodeFailure(error) }
+        machine = NodeStateMachine(
+            signer: identity.signer, cryptography: cryptography, parameters: plan.parameters, pins: knownPeers.pins,
+            peers: plan.peers, now: MonotonicClock.now)
+        log = EventLog(logger: logger)
+        let socket = engine.socket
+        logger.info(
+            "listening",
+            metadata: [
+                "event": "node.listening", "address": "\(socket.local.text)",
+                "receive_buffer": .stringConvertible(socket.receiveBuffer),
+                "send_buffer": .stringConvertible(socket.sendBuffer),
+                "offloads": "\(engine.offloads)",
+                "interface": "\(engine.interface?.name ?? "none")", "mtu": .stringConvertible(plan.parameters.mtu),
+                "peer_id": "\(identity.peerID.hex)",
+            ])
+    }
+
+    /// Runs until its task is cancelled; then says goodbye to every peer and takes the interface down.
+    public func run() async throws {
+        do throws(EngineError) { try engine.start() } catch { throw NodeFailure(error) }
+        makeEphemeral()
+        machine.start(now: MonotonicClock.now)
+        settle()
+        let resolver = Task { await resolveNames() }
+        onReady()
+        await withTaskCancellationHandler {
+            for await wake in wakes {
+                handle(wake)
+                if isStopping { break }
+            }
+        } onCancel: {
+            waker.yield(.stop)
+        }
+        resolver.cancel()
+        timer?.task.cancel()
+        machine.close(now: MonotonicClock.now)
+        settle()
+        timer?.task.cancel()
+        engine.stop()
+        pool.stop()
+        log.totals(engine.counters(), control: machine.drops)
+    }
+
+    // MARK: Inputs
+
+    private func handle(_ wake: Wake) {
+        let now = MonotonicClock.now
+        switch wake {
+        case .engine: for event in engine.drainEvents() { handle(event, now: now) }
+        case .job(let result): machine.jobFinished(result, now: now)
+        case .timer:
+            timer = nil
+            machine.timeout(now: now)
+        case .resolved(let name, let endpoint): machine.setEndpoint(endpoint, ofPeer: name, now: now)
+        case .ephemeralMade:
+            isMakingEphemeral = false
+            makeEphemeral()
+        case .stop: isStopping = true
+        }
+        settle()
+    }
+
+    private func handle(_ event: EngineEvent, now: Instant) {
+        switch event {
+        case .datagram(let datagram, let carrier): machine.receive(datagram, on: carrier, now: now)
+        case .control(let session, let type, let payload, _):
+            machine.controlFrame(session, type, payload, now: now)
+        case .firstData(let session, _): machine.firstDataReceived(session, now: now)
+        case .wantSession(let slot): machine.sessionWanted(slot, now: now)
+        case .violation(let session, let reason):
+            log.violation(session, reason)
+            machine.sessionViolated(session, now: now)
+        case .tunGone:
+            logger.error(
+                "the tunnel interface is gone: restart the node to make it anew", metadata: ["event": "tunnel.gone"])
+        case .offloadLost(let offloads, let errno):
+            logger.warning(
+                "the kernel refuses \(offloads) (errno \(errno)): going on without, slower",
+                metadata: ["event": "offload.lost", "offload": "\(offloads)", "errno": .stringConvertible(errno)])
+        }
+    }
+
+    // MARK: Actions
+
+    /// Performs what the core wants done, then arms the timer for its next deadline.
+    private func settle() {
+        while let action = machine.nextAction() { perform(action) }
+        arm(machine.nextDeadline)
+    }
+
+    private func perform(_ action: Action) {
+        switch action {
+        case .transmit(let datagram, let carrier): engine.transmit(datagram, over: carrier)
+        case .dataPlane(let command): engine.post(command)
+        case .run(let job): submit(job)
+        case .remember(let pin):
+            do {
+                try knownPeers.add(pin)
+            } catch {
+                logger.error(
+                    "cannot keep a new peer in \(knownPeers.path): \(error); it will be a first contact again after a restart",
+                    metadata: ["event": "peers.not_kept", "peer": "\(pin.peerID.short)"])
+            }
+        case .emit(let event): log.record(event)
+        }
+    }
+
+    private func submit(_ job: CryptoJob) {
+        let taken = pool.submit { [waker, cryptography] in waker.yield(.job(job.perform(with: cryptography))) }
+        if !taken { logger.warning("too much public-key work at once", metadata: ["event": "jobs.full"]) }
+        makeEphemeral()
+    }
+
+    /// Makes brainpool ephemerals ahead of time, which takes their making out of a handshake. One at a time: a handshake
+    /// that comes meanwhile waits for one at most.
+    private func makeEphemeral() {
+        let ready = ephemerals.count
+        guard !isMakingEphemeral, ready < NodePlan.ephemeralsKept else { return }
+        isMakingEphemeral = pool.submit { [ephemerals, waker] in
+            // A failure here is a failure of the handshake that comes next, which tells.
+            do { try ephemerals.refill(upTo: ready + 1) } catch { return }
+            waker.yield(.ephemeralMade)
+        }
+    }
+
+    private func arm(_ due: Instant) {
+        if let timer, timer.due <= due { return }
+        timer?.task.cancel()
+        let wait = due.since(MonotonicClock.now)
+        timer = (
+            due,
+            Task { [waker] in
+                do {
+                    try await Task.sleep(for: .nanoseconds(Int64(wait.nanoseconds)), clock: .continuous)
+                    waker.yield(.timer)
+                } catch {}
+            }
+        )
+    }
+
+    // MARK: Names
+
+    /// Names that did not resolve at start are tried again: the network may come later than the node.
+    private func resolveNames() async {
+        while !unresolved.isEmpty {
+            do { try await Task.sleep(for: NodePlan.resolvePause) } catch { return }
+            for name in unresolved {
+                let network = configuration.network
+                let lookup = Task.detached { () -> Endpoint? in
+                    guard let endpoints = try? name.resolve() else { return nil }
+                    return endpoints.first { network.reaches($0) }
+                }
+                let found = await lookup.value
+                guard let found else { continue }
+                unresolved.removeAll { $0 == name }
+                for peer in configuration.peers where peer.endpoint == name {
+                    waker.yield(.resolved(peer.name, found))
+                }
+                waker.yield(.resolved(NodePlan.bootstrapName(name), found))
+            }
+        }
+    }
+}

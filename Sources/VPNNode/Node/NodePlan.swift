@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a checked configuration to what the core and the engine are made with. Pure but for looking up names.
+internal import VPNCore
+internal import VPNCrypto
+internal import VPNEngine
+
+/// What a node will be, before it is anything.
+struct NodePlan {
+    var parameters: NodeParameters
+    var peers: [PeerConfiguration]
+    var engine: EngineConfiguration
+    var jobCapacity: Int
+    var unresolved: [EndpointName] = []
+    var warnings: [String] = []
+
+    /// Two: one for each core of the smallest machine; handshakes of strangers never take both packet cores for long.
+    static let jobThreads = 2
+    /// Enough for a burst of callers; each is 1.85 ms of work and 200 bytes.
+    static let ephemeralsKept = 16
+    static let resolvePause = Duration.seconds(30)
+
+    init(_ configuration: NodeConfiguration, identity: LoadedIdentity) {
+        var unresolved: [EndpointName] = []
+        var warnings: [String] = []
+        func resolve(_ name: EndpointName) -> Endpoint? {
+            do {
+                if let endpoint = try name.resolve().first(where: { configuration.network.reaches($0) }) {
+                    return endpoint
+                }
+                warnings.append("\(name) has no address of a family that network.bind_host serves")
+            } catch {
+                warnings.append("\(error); trying again every \(NodePlan.resolvePause.components.seconds) s")
+            }
+            unresolved.append(name)
+            return nil
+        }
+        peers = configuration.peers.map { peer in
+            PeerConfiguration(
+                name: peer.name, peerID: peer.peerID, endpoint: peer.endpoint.flatMap(resolve),
+                allowedIPs: peer.allowedIPs, keepaliveSeconds: peer.keepaliveSeconds)
+        }
+        peers += configuration.bootstrapPeers.map { name in
+            PeerConfiguration(
+                name: NodePlan.bootstrapName(name), peerID: nil, endpoint: resolve(name), allowedIPs: [])
+        }
+        let endpoints = peers.compactMap(\.endpoint)
+        let mtu = configuration.tunnel.mtu ?? NodePlan.automaticMTU(endpoints)
+        parameters = NodeParameters(
+            offers: Offers(hasAESHardware: PacketCipher.hasAESHardware), mtu: UInt16(mtu),
+            trust: configuration.security.policy, descriptor: identity.descriptor.encoded,
+            handshakesPerMinute: configuration.security.handshakesPerMinutePerAddress,
+            maximumJobs: configuration.network.maximumConcurrentDatagrams,
+            rekeyThreshold: .seconds(configuration.rekey.thresholdSeconds),
+            rekeyInterval: .seconds(configuration.rekey.intervalSeconds), unixSeconds: UnixTime.now)
+        // Each caller costs two jobs at most, each peer one of its own, and the ephemerals one.
+        jobCapacity = configuration.network.maximumConcurrentDatagrams * 2 + peers.count * 2 + 16
+        var tunnel: EngineConfiguration.Tunnel?
+        if configuration.tunnel.isEnabled {
+            let routes = NodePlan.routes(configuration.peers, avoiding: endpoints, warnings: &warnings)
+            tunnel = .init(
+                name: configuration.tunnel.interface, addresses: configuration.tunnel.addresses, mtu: mtu,
+                routes: routes)
+        }
+        engine = EngineConfiguration(
+            tunnel: tunnel, listen: Endpoint(configuration.network.bindHost, port: configuration.network.listenPort),
+            receiveBuffer: configuration.network.socketBufferSize, sendBuffer: configuration.network.socketBufferSize)
+        self.unresolved = unresolved
+        self.warnings = warnings
+    }
+
+    static func bootstrapName(_ name: EndpointName) -> String { "bootstrap \(name)" }
+
+    /// §8: 1436 on 1500 bytes of IPv4, 1416 where IPv6 may carry it.
+    private static func automaticMTU(_ endpoints: [Endpoint]) -> Int {
+        !endpoints.isEmpty && endpoints.allSatisfy(\.isV4) ? Limits.innerMTUOverIPv4 : Limits.innerMTUOverIPv6
+    }
+
+    /// Peers' networks go into the tunnel, but never one that would swallow the tunnel's own datagrams.
+    private static func routes(
+        _ peers: [NodeConfiguration.Peer], avoiding endpoints: [Endpoint], warnings: inout [String]
+    ) -> [IPPrefix] {
+        var routes: [IPPrefix] = []
+        for prefix in peers.flatMap(\.allowedIPs) {
+            if prefix.length == 0 || endpoints.contains(where: { prefix.contains($0.address) }) {
+                warnings.append(
+                    "no route for \(prefix): it would lead the tunnel's own datagrams into the tunnel; "
+                        + "add policy routing by hand to use it")
+            } else {
+                routes.append(prefix)
+            }
+        }
+        return routes
+    }
+}
+
+extension NodeConfiguration.Network {
+    /// Whether a socket bound there can send to this endpoint.
+    func reaches(_ endpoint: Endpoint) -> Bool {
+        bindHost.family == .v6 ? bindHost.value == 0 || !endpoint.isV4 : endpoint.isV4
+    }
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// One run of the daemon from its command line to its end: what must be there before the node, and what must be gone after
+// it. The node itself is in Node/.
+internal import Foundation
+internal import Logging
+internal import ServiceLifecycle
+internal import UnixSignals
+internal import VPNCore
+internal import VPNCrypto
+
+/// `pqvpn run`.
+public struct DaemonRun: Sendable {
+    public var configurationFile: String
+    /// One of the level names, of either case; nil = as configured.
+    public var logLevel: String?
+    public var pidFile: String?
+    /// `--no-temp-keys`: the persistent identity, whatever the configuration says.
+    public var usesPersistentKeys: Bool
+    /// Who waits for the start, if anybody.
+    public var readiness: Readiness
+    /// Leaves the directory that it was started in.
+    public var isDaemon: Bool
+
+    public init(
+        configurationFile: String, logLevel: String? = nil, pidFile: String? = nil, usesPersistentKeys: Bool = false,
+        readiness: Readiness = Readiness(descriptor: nil), isDaemon: Bool = false
+    ) {
+        self.configurationFile = configurationFile
+        self.logLevel = logLevel
+        self.pidFile = pidFile
+        self.usesPersistentKeys = usesPersistentKeys
+        self.readiness = readiness
+        self.isDaemon = isDaemon
+    }
+
+    /// Runs until SIGINT, SIGTERM or SIGHUP. Throws ``NodeFailure`` where the node cannot start or breaks; whoever waits
+    /// for the start has been told then.
+    public func run() async throws(NodeFailure) {
+        do {
+            try await start()
+        } catch {
+            let failure = NodeFailure(error)
+            readiness.failed(failure)
+            throw failure
+        }
+    }
+
+    private func start() async throws {
+        let loaded = try LoadedConfiguration(file: configurationFile)
+        let configuration = try overridden(loaded.configuration)
+        let pid = try pidFile.map { try PIDFile(path: PathResolver(file: "./x").absolute($0)) }
+        defer { pid?.remove() }
+        let output = try configuration.logFile.map(LogOutput.file) ?? LogOutput.standardError()
+        let logger = output.logger("node", level: configuration.logLevel)
+        for warning in loaded.warnings {
+            logger.warning(
+                "\(warning.description(file: configuration.file))", metadata: ["event": "config.warning"])
+        }
+        try Self.selfTest()
+        let identity = try LoadedIdentity.load(configuration.identity, nickname: configuration.nickname)
+        let knownPeers = try KnownPeersStore(path: configuration.security.knownPeersFile)
+        try configuration.check(pins: knownPeers.pins, own: identity.peerID)
+        let directory = try runtimeDirectory(configuration, identity)
+        defer { directory?.remove() }
+        logger.info(
+            "identity loaded",
+            metadata: [
+                "event": "identity.loaded", "peer_id": "\(identity.peerID.hex)",
+                "temporary": .stringConvertible(identity.isTemporary), "directory": "\(directory?.path ?? "")",
+            ])
+        if !Secret.isMemoryLocked {
+            logger.warning(
+                "secret memory could not be locked: raise RLIMIT_MEMLOCK", metadata: ["event": "memory.unlocked"])
+        }
+        // Whatever it was started in may be unmounted some day.
+        if isDaemon { _ = FileManager.default.changeCurrentDirectoryPath("/") }
+        let readiness = readiness
+        let node = try Node(
+            configuration: configuration, identity: identity, knownPeers: knownPeers, logger: logger,
+            onReady: {
+                logger.info("node is up", metadata: ["event": "node.ready"])
+                readiness.ready()
+            })
+        try await serve(node, logger: logger)
+        logger.info("stopped", metadata: ["event": "node.stopped"])
+    }
+
+    private func overridden(_ loaded: NodeConfiguration) throws -> NodeConfiguration {
+        var configuration = loaded
+        if let logLevel {
+            guard let level = Logger.Level(rawValue: logLevel.lowercased()) else {
+                let near =
+                    Spelling.nearest(to: logLevel, among: LogLevelName.all).map { "; did you mean '\($0)'?" } ?? ""
+                throw NodeFailure(.usage, "'\(logLevel)' is no log level\(near)")
+            }
+            configuration.logLevel = level
+        }
+        if usesPersistentKeys, case .temporary = configuration.identity {
+            configuration.identity = .directory(configuration.keyDirectory)
+        }
+        return configuration
+    }
+
+    /// §1: one known answer per primitive, or no start.
+    private static func selfTest() throws {
+        let failed = SelfTest.run(measure: false).filter { !$0.passed }.map(\.name)
+        guard failed.isEmpty else {
+            throw NodeFailure(
+                .failure, "the self-test of \(failed.joined(separator: ", ")) failed: this build is unfit")
+        }
+    }
+
+    private func runtimeDirectory(
+        _ configuration: NodeConfiguration, _ identity: LoadedIdentity
+    ) throws -> RuntimeKeyDirectory? {
+        guard case .temporary(let prefix) = configuration.identity else { return nil }
+        return try RuntimeKeyDirectory(prefix: prefix, descriptor: identity.descriptor)
+    }
+
+    private func serve(_ node: Node, logger: Logger) async throws {
+        var quiet = logger
+        quiet.logLevel = max(logger.logLevel, .warning)
+        let group = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: [
+                    .init(service: NodeService(node: node), successTerminationBehavior: .gracefullyShutdownGroup)
+                ],
+                gracefulShutdownSignals: [.sigint, .sigterm, .sighup], logger: quiet))
+        try await group.run()
+    }
+}
+
+/// The node as a service: a shutdown cancels it.
+private struct NodeService: Service {
+    let node: Node
+
+    func run() async throws {
+        let node = node
+        do {
+            try await cancelWhenGracefulShutdown { try await node.run() }
+        } catch is CancellationError {
+            return
+        }
+    }
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// `pqvpn peers …`: pins as people see and change them.
+internal import VPNCore
+internal import VPNCrypto
+
+/// `pqvpn peers list`, and what the other verbs of `peers` changed.
+public struct PeersReport: Report {
+    public static let schema = "pqvpn.peers/1"
+
+    public struct Entry: Encodable, Sendable, Equatable {
+        public let peerID: String
+        public let name: String
+        /// "operator" or "tofu".
+        public let addedBy: String
+        public let endpoint: String
+
+        private enum CodingKeys: String, CodingKey {
+            case peerID = "peer_id"
+            case name
+            case addedBy = "added_by"
+            case endpoint
+        }
+
+        init(_ pin: PinnedPeer) {
+            peerID = pin.peerID.hex
+            name = pin.name
+            addedBy = pin.origin.rawValue
+            endpoint = pin.endpoint
+        }
+    }
+
+    public let file: String
+    /// What was done: "list", "added", "known", "trusted", "removed".
+    public let action: String
+    public let peers: [Entry]
+    /// The id that was pinned before, where another one took its place.
+    public let replaced: String?
+
+    public var text: String {
+        switch action {
+        case "list":
+            if peers.isEmpty { return "no peers are pinned in \(file)" }
+            let width = max(4, peers.map(\.name.count).max() ?? 0)
+            return peers.map { entry in
+                let name = entry.name.isEmpty ? "-" : entry.name
+                let padding = String(repeating: " ", count: width - name.count)
+                return "\(name)\(padding)  \(entry.peerID)  \(entry.addedBy)"
+                    + (entry.endpoint.isEmpty ? "" : "  \(entry.endpoint)")
+            }.joined(separator: "\n")
+        case "known": return "'\(peers[0].name)' (\(peers[0].peerID)) is pinned already"
+        case "trusted": return "'\(peers[0].name)' is \(peers[0].peerID) now, was \(replaced ?? "")"
+        default: return "\(action) '\(peers[0].name)' (\(peers[0].peerID))"
+        }
+    }
+}
+
+/// The file of pins that a command works on.
+public struct PeersCommandTarget: Sendable {
+    private let path: String
+
+    /// From a configuration, or a path; the default is that of a configuration in this directory.
+    public init(configurationFile: String?, knownPeersFile: String?) throws {
+        if let knownPeersFile {
+            path = knownPeersFile
+        } else if let configurationFile {
+            path = try LoadedConfiguration(file: configurationFile).configuration.security.knownPeersFile
+        } else {
+            path = "known_peers.yaml"
+        }
+    }
+
+    public func list() throws -> PeersReport {
+        let pins = try KnownPeersStore(path: path).pins
+        return PeersReport(file: path, action: "list", peers: pins.map(PeersReport.Entry.init), replaced: nil)
+    }
+
+    /// Pins the identity of a descriptor file under `name`, or its own nickname.
+    public func add(descriptorFile: String, name: String?) throws -> PeersReport {
+        let descriptor = try DescriptorFile.read(descriptorFile)
+        let store = try KnownPeersStore(path: path)
+        let pin = PinnedPeer(keys: descriptor.keys, name: name ?? descriptor.nickname, origin: .operatorAdded)
+        guard pin.name.utf8.count <= 63, !pin.name.unicodeScalars.contains(where: \.isInvisible) else {
+            throw NodeFailure(.usage, "a name has at most 63 printable bytes")
+        }
+        let isNew = try store.add(pin)
+        let kept = store.pin(of: pin.peerID) ?? pin
+        return PeersReport(file: path, action: isNew ? "added" : "known", peers: [.init(kept)], replaced: nil)
+    }
+
+    /// Puts the identity of a descriptor file in the place of a pinned one.
+    public func trust(_ peer: String, descriptorFile: String) throws -> PeersReport {
+        let descriptor = try DescriptorFile.read(descriptorFile)
+        let store = try KnownPeersStore(path: path)
+        let old = try store.trust(descriptor.keys, as: peer)
+        let new = store.pin(of: descriptor.keys.peerID)
+        return PeersReport(
+            file: path, action: "trusted", peers: new.map { [.init($0)] } ?? [], replaced: old.peerID.hex)
+    }
+
+    public func remove(_ peer: String) throws -> PeersReport {
+        let old = try KnownPeersStore(path: path).remove(peer)
+        return PeersReport(file: path, action: "removed", peers: [.init(old)], replaced: nil)
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pins on disk: one file of mode 0600, replaced as a whole under a lock, so that the daemon and `pqvpn peers` may
+// both write. Who deserves a pin is not decided here.
+internal import Glibc
+internal import Synchronization
+public import VPNCore
+public import VPNCrypto
+
+/// known_peers.yaml. Every change is on disk before the call returns; if it fails, the old state is kept in memory and on
+/// disk.
+public final class KnownPeersStore: Sendable {
+    public let path: String
+    private let state: Mutex<[PinnedPeer]>
+
+    /// 1,024 pins by first use and as many by the operator as anybody has take 7 KB each.
+    private static let maximumSize = 64 << 20
+
+    /// Reads the file; one that does not exist has no pins. Throws for a file that others can reach, that is a link, or
+    /// whose content is not exactly right.
+    public init(path: String) throws {
+        self.path = path
+        state = Mutex(try Self.read(path))
+    }
+
+    /// All pins, by name and id.
+    public var pins: [PinnedPeer] {
+        state.withLock { $0 }.sorted { ($0.name, $0.peerID) < ($1.name, $1.peerID) }
+    }
+
+    public func pin(of id: PeerID) -> PinnedPeer? { state.withLock { $0.first { $0.peerID == id } } }
+
+    /// The pin that a person means by a name, an id, or at least eight digits of one.
+    public func pin(matching text: String) throws -> PinnedPeer {
+        let pins = pins
+        if let named = pins.first(where: { $0.name == text && !text.isEmpty }) { return named }
+        let digits = text.lowercased()
+        let matches = digits.count >= 8 ? pins.filter { $0.peerID.hex.hasPrefix(digits) } : []
+        if matches.count == 1 { return matches[0] }
+        if matches.count > 1 {
+            throw NodeFailure(.usage, "'\(text)' stands for \(matches.count) peers: give more digits")
+        }
+        let near = Spelling.nearest(to: text, among: pins.map(\.name)).map { "; did you mean '\($0)'?" } ?? ""
+        throw NodeFailure(.usage, "no pinned peer is '\(text)'\(near)")
+    }
+
+    // MARK: Changes
+
+    /// Adds a pin. Returns false where exactly this identity is pinned already. Throws with status 7 where its name stands
+    /// for another identity: that takes ``trust(_:as:)``.
+    @discardableResult
+    public func add(_ pin: PinnedPeer) throws -> Bool {
+        try change { pins in
+            if let other = pins.first(where: { $0.name == pin.name && !pin.name.isEmpty && $0.peerID != pin.peerID }) {
+                throw NodeFailure(
+                    .untrustedIdentity,
+                    "the name '\(pin.name)' is pinned to \(other.peerID.hex), not to \(pin.peerID.hex): if its owner "
+                        + "changed it, run `pqvpn peers trust \(pin.name) FILE`")
+            }
+            if let place = pins.firstIndex(where: { $0.peerID == pin.peerID }) {
+                guard pins[place].origin == .firstUse, pin.origin == .operatorAdded else { return false }
+                pins[place] = pin
+                return true
+            }
+            pins.append(pin)
+            return true
+        }
+    }
+
+    /// Replaces what is pinned as `text` (a name, or an id) by another identity, under the old name. This is the operator's
+    /// word that the owner has new keys. Returns what was pinned before.
+    public func trust(_ keys: IdentityPublicKeys, as text: String) throws -> PinnedPeer {
+        let old = try pin(matching: text)
+        try change { pins in
+            pins.removeAll { $0.peerID == old.peerID || $0.peerID == keys.peerID }
+            pins.append(PinnedPeer(keys: keys, name: old.name, origin: .operatorAdded, endpoint: old.endpoint))
+        }
+        return old
+    }
+
+    /// Removes a pin and returns it.
+    @discardableResult
+    public func remove(_ text: String) throws -> PinnedPeer {
+        let old = try pin(matching: text)
+        try change { pins in pins.removeAll { $0.peerID == old.peerID } }
+        return old
+    }
+
+    // MARK: The file
+
+    private static func read(_ path: String) throws -> [PinnedPeer] {
+        guard ProtectedFile.exists(path) else { return [] }
+        let file = try ProtectedFile.open(path, noun: "known peers", maximumSize: maximumSize)
+        let bytes = try file.read(limit: file.status().size)
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw NodeFailure(.usage, "known peers \(path): not UTF-8 text; nothing was changed")
+        }
+        return try KnownPeersDocument.decode(text, path: path)
+    }
+
+    /// Reads the file again under its lock, since another process may have changed it, applies the change and writes.
+    private func change<Result: Sendable>(_ body: (inout [PinnedPeer]) throws -> Result) throws -> Result {
+        let lock = try OpenFile(path + ".lock", O_RDWR | O_CREAT, mode: 0o600)
+        try lock.lock()
+        var pins = try Self.read(path)
+        let result = try body(&pins)
+        try ProtectedFile.replace(path, with: [UInt8](KnownPeersDocument.text(of: pins).utf8))
+        let written = pins
+        state.withLock { $0 = written }
+        return result
+    }
+}

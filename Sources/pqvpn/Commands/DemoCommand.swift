@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// `pqvpn demo`: prints what the demonstration says, and maps its end to an exit status.
+internal import ArgumentParser
+internal import Foundation
+internal import VPNNode
+
+struct DemoCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "demo", abstract: "Build two hosts with a tunnel between them, and show what it does and hides.",
+        discussion: """
+            Needs iproute2, iputils-ping, iperf3 and tcpdump, and root or a kernel that allows user namespaces with \
+            /dev/net/tun. Everything that it makes is removed at the end, unless --keep is given.
+            """)
+
+    @Option(help: "Length of the TCP run in seconds, 1 to 600.")
+    var seconds = 3
+
+    @Flag(help: "Leave the hosts up and print how to enter and how to remove them.")
+    var keep = false
+
+    @Flag(help: "Print one JSON object on standard output; the text goes to standard error.")
+    var json = false
+
+    func validate() throws {
+        guard (1...600).contains(seconds) else { throw ValidationError("--seconds takes 1 to 600") }
+    }
+
+    func run() throws {
+        let say: (String) -> Void = { text in
+            let line = Data((text + "\n\n").utf8)
+            // A reader that went away is no reason to leave the hosts behind.
+            try? (json ? FileHandle.standardError : FileHandle.standardOutput).write(contentsOf: line)
+        }
+        let options = Demo.Options(seconds: seconds, keepsHosts: keep, isJSON: json)
+        do {
+            switch try Demo(options, say: say).run() {
+            case .delegated(let status): throw ExitCode(status)
+            case .finished(let report):
+                if json { print(report.json) }
+                throw report.ok ? ExitCode.success : ExitCode.failure
+            }
+        } catch let failure as NodeFailure {
+            guard json else { throw failure }
+            // This command's own object stands for the general one of a failure.
+            print(DemoReport.failed(failure.message).json)
+            complain("pqvpn: \(failure.message)")
+            throw ExitCode(failure.status.rawValue)
+        }
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// `pqvpn keygen`, `identity export` and `peerid`.
+internal import ArgumentParser
+internal import VPNNode
+
+struct KeygenCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "keygen", abstract: "Make a persistent identity: four private key files and its descriptor.",
+        discussion: "All files are new, of mode 0600, and appear together; nothing is ever overwritten.")
+
+    @Option(name: .customLong("out"), help: ArgumentHelp("Directory, made where absent.", valueName: "dir"))
+    var directory = "keys"
+
+    @Option(help: "What people call the node; in its descriptor.")
+    var nickname = "node"
+
+    @OptionGroup var output: OutputOptions
+
+    func run() throws { output.print(try KeygenReport.generate(into: directory, nickname: nickname)) }
+}
+
+struct IdentityCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "identity", abstract: "This node's own identity.", subcommands: [Export.self])
+
+    struct Export: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "export", abstract: "Print the signed public descriptor, for `pqvpn peers add` elsewhere.")
+
+        @Option(
+            name: .customLong("config"), help: ArgumentHelp("Take identity and nickname from it.", valueName: "file"))
+        var configurationFile: String?
+
+        @Option(help: ArgumentHelp("Directory of `pqvpn keygen`; default: keys.", valueName: "dir"))
+        var keys: String?
+
+        @Option(help: "Instead of the configured one.")
+        var nickname: String?
+
+        @Option(help: ArgumentHelp("Write to a new file instead of standard output.", valueName: "file"))
+        var out: String?
+
+        @OptionGroup var output: OutputOptions
+
+        func run() throws {
+            output.print(
+                try IdentityReport.export(
+                    configurationFile: configurationFile, keyDirectory: keys, nickname: nickname, output: out))
+        }
+    }
+}
+
+struct PeerIDCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "peerid", abstract: "Print the peer_id of a descriptor or of key files.",
+        discussion: """
+            From an incomplete set of keys an id is computed over the first there is of the brainpoolP512r1 key, the Ed25519 \
+            key, the ML-KEM key and the nickname. No handshake accepts such an id.
+            """)
+
+    @Argument(help: "A descriptor, a private key file or a directory of key files.")
+    var file: String?
+
+    @Option(help: "What is left where there is no key.")
+    var nickname: String?
+
+    @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        if file == nil && nickname == nil { throw ValidationError("give a file or --nickname") }
+    }
+
+    func run() throws {
+        if let file {
+            output.print(try PeerIDReport.read(path: file, nickname: nickname))
+        } else if let nickname {
+            output.print(PeerIDReport(nickname: nickname))
+        }
+    }
+}

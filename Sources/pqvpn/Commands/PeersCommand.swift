@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// `pqvpn peers add|list|trust|remove`: the operator's word on identities. A running node reads it at its next start.
+internal import ArgumentParser
+internal import VPNNode
+
+struct PeersCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "peers", abstract: "The identities that this node believes.",
+        subcommands: [Add.self, List.self, Trust.self, Remove.self])
+
+    struct Target: ParsableArguments {
+        @Option(
+            name: .customLong("config"),
+            help: ArgumentHelp("Take security.known_peers_file from it.", valueName: "file"))
+        var configurationFile: String?
+
+        @Option(help: ArgumentHelp("The file of pins; default: known_peers.yaml.", valueName: "file"))
+        var knownPeers: String?
+
+        func open() throws -> PeersCommandTarget {
+            try PeersCommandTarget(configurationFile: configurationFile, knownPeersFile: knownPeers)
+        }
+    }
+
+    struct Add: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "add", abstract: "Pin the identity of a descriptor, after both its signatures were checked.")
+
+        @Argument(help: "The peer's identity.pub.")
+        var file: String
+
+        @Option(help: "Instead of the descriptor's nickname.")
+        var name: String?
+
+        @OptionGroup var target: Target
+        @OptionGroup var output: OutputOptions
+
+        func run() throws { output.print(try target.open().add(descriptorFile: file, name: name)) }
+    }
+
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(commandName: "list", abstract: "Show the pinned identities.")
+
+        @OptionGroup var target: Target
+        @OptionGroup var output: OutputOptions
+
+        func run() throws { output.print(try target.open().list()) }
+    }
+
+    struct Trust: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "trust", abstract: "Replace a pinned identity, because its owner has new keys.")
+
+        @Argument(help: "The pinned name, peer_id, or its first 8 digits or more.")
+        var peer: String
+
+        @Argument(help: "The peer's new identity.pub.")
+        var file: String
+
+        @OptionGroup var target: Target
+        @OptionGroup var output: OutputOptions
+
+        func run() throws { output.print(try target.open().trust(peer, descriptorFile: file)) }
+    }
+
+    struct Remove: ParsableCommand {
+        static let configuration = CommandConfiguration(commandName: "remove", abstract: "Forget a pinned identity.")
+
+        @Argument(help: "The pinned name, peer_id, or its first 8 digits or more.")
+        var peer: String
+
+        @OptionGroup var target: Target
+        @OptionGroup var output: OutputOptions
+
+        func run() throws { output.print(try target.open().remove(peer)) }
+    }
+}

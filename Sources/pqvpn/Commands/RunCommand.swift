@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// `pqvpn run`: the daemon, in the foreground or not.
+internal import ArgumentParser
+internal import Foundation
+internal import VPNNode
+
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run", abstract: "Run the node until SIGINT, SIGTERM or SIGHUP.")
+
+    @Option(name: .customLong("config"), help: ArgumentHelp("The configuration.", valueName: "file"))
+    var configurationFile: String
+
+    @Option(
+        name: [.customLong("log-level"), .customLong("loglevel")],
+        help: ArgumentHelp("Instead of logging.level: TRACE, DEBUG, INFO, NOTICE, WARNING, ERROR.", valueName: "level"))
+    var logLevel: String?
+
+    @Option(
+        name: [.customLong("pid-file"), .customLong("pidfile")],
+        help: ArgumentHelp("Write the process id here and hold a lock on it.", valueName: "file"))
+    var pidFile: String?
+
+    @Flag(help: "Go to the background; return 0 only when the node is up.")
+    var daemonize = false
+
+    @Flag(
+        name: .customLong("no-temp-keys"),
+        help: "Use the persistent identity of `pqvpn keygen`, whatever keys.runtime_temp_keys says.")
+    var usesPersistentKeys = false
+
+    @Option(name: .customLong("readiness-descriptor"), help: .hidden)
+    var readinessDescriptor: Int32?
+
+    func run() async throws {
+        if daemonize {
+            let pid = try Daemonization.start(arguments: childArguments)
+            print("pqvpn runs as process \(pid)")
+            return
+        }
+        let daemon = DaemonRun(
+            configurationFile: configurationFile, logLevel: logLevel, pidFile: pidFile,
+            usesPersistentKeys: usesPersistentKeys, readiness: Readiness(descriptor: readinessDescriptor),
+            isDaemon: readinessDescriptor != nil)
+        try await daemon.run()
+    }
+
+    private var childArguments: [String] {
+        var arguments = ["run", "--config", configurationFile]
+        arguments += ["--readiness-descriptor", String(Daemonization.readinessDescriptor)]
+        if let logLevel { arguments += ["--log-level", logLevel] }
+        if let pidFile { arguments += ["--pid-file", pidFile] }
+        if usesPersistentKeys { arguments.append("--no-temp-keys") }
+        return arguments
+    }
+}

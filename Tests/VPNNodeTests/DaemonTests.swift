@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole daemons: how they start, fail to start, meet on the loopback interface without any privilege, and end.
+import Foundation
+import Testing
+import VPNCore
+import VPNCrypto
+
+@testable import VPNNode
+
+@Suite(.serialized)
+struct DaemonTests {
+    private static let quiet = "network: { listen_port: 0, bind_host: 127.0.0.1 }\ntunnel: { enabled: false }\n"
+
+    private func runtimeDirectories(_ scratch: Scratch) -> [String] { scratch.names.filter { $0.hasPrefix("pqvpn-") } }
+
+    @Test(arguments: [SIGTERM, SIGINT, SIGHUP])
+    func theRuntimeDirectoryLivesAsLongAsTheRun(_ signal: Int32) throws {
+        let scratch = try Scratch()
+        try scratch.write(Self.quiet, to: "c.yaml")
+        let daemon = try RunningDaemon(["--config", "c.yaml"], in: scratch)
+        #expect(daemon.event("node.listening") != nil, "\(daemon.text)")
+        let directory = try #require(runtimeDirectories(scratch).first)
+        let names = try FileManager.default.contentsOfDirectory(atPath: scratch.file(directory))
+        #expect(Set(names) == ["identity.pub", "pid", "pqvpn.lock"])
+        usleep(100_000)
+        #expect(daemon.end(with: signal) == 0)
+        #expect(runtimeDirectories(scratch).isEmpty)
+    }
+
+    @Test func aKilledRunIsSweptByTheNext() throws {
+        let scratch = try Scratch()
+        try scratch.write(Self.quiet, to: "c.yaml")
+        let killed = try RunningDaemon(["--config", "c.yaml"], in: scratch)
+        #expect(killed.event("node.listening") != nil)
+        _ = killed.end(with: SIGKILL)
+        let left = runtimeDirectories(scratch)
+        #expect(left.count == 1)
+        let next = try RunningDaemon(["--config", "c.yaml"], in: scratch, log: "next.log")
+        #expect(next.event("node.listening") != nil)
+        #expect(runtimeDirectories(scratch).count == 1 && runtimeDirectories(scratch) != left)
+        usleep(100_000)
+        #expect(next.end(with: SIGTERM) == 0)
+    }
+
+    @Test func daemonizeReturnsWhenTheNodeIsUp() throws {
+        let scratch = try Scratch()
+        try scratch.write(Self.quiet + "logging: { file: d.log }\n", to: "c.yaml")
+        let started = try Program.run(
+            ["run", "--config", "c.yaml", "--daemonize", "--pidfile", "d.pid", "--loglevel", "debug"], in: scratch)
+        #expect(started.status == 0, "\(started.errors)")
+        let pid = try #require(Int32(try scratch.read("d.pid").trimmingCharacters(in: .newlines)))
+        #expect(started.output == "pqvpn runs as process \(pid)\n")
+        #expect(try scratch.read("d.log").contains("node.listening"))
+        let session = getsid(pid)
+        #expect(session == pid, "a session of its own")
+
+        let second = try Program.run(["run", "--config", "c.yaml", "--daemonize", "--pid-file", "d.pid"], in: scratch)
+        #expect(second.status == 1 && second.errors.contains("is held by a running pqvpn (process \(pid))"))
+        kill(pid, SIGTERM)
+        for _ in 0..<500 where kill(pid, 0) == 0 { usleep(10_000) }
+        #expect(!scratch.names.contains("d.pid") && runtimeDirectories(scratch).isEmpty)
+    }
+
+    @Test func aPortInUseIsNamed() throws {
+        let scratch = try Scratch()
+        try scratch.write(Self.quiet, to: "c.yaml")
+        let first = try RunningDaemon(["--config", "c.yaml"], in: scratch)
+        let address = try #require(first.event("node.listening")?["address"] as? String)
+        let port = try #require(address.split(separator: ":").last)
+        try scratch.write(
+            Self.quiet.replacingOccurrences(of: "listen_port: 0", with: "listen_port: \(port)"), to: "d.yaml")
+        let second = try Program.run(["run", "--config", "d.yaml"], in: scratch)
+        #expect(second.status == 1 && second.errors.contains("is in use"), "\(second.errors)")
+        #expect(runtimeDirectories(scratch).count == 1)
+    }
+
+    @Test func missingPrivilegesAndDevicesAreNamed() throws {
+        let scratch = try Scratch()
+        try scratch.write("network: { listen_port: 0, bind_host: 127.0.0.1 }\n", to: "c.yaml")
+        let run = [Program.path, "run", "--config", "c.yaml"]
+        guard isRoot else {
+            let refused = try Program.launch(run, in: scratch)
+            #expect(refused.status == 4, "\(refused.errors)")
+            print("SKIPPED: the parts of missingPrivilegesAndDevicesAreNamed that need root")
+            return
+        }
+        let noAdmin = try Program.launch(
+            ["/usr/bin/setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"] + run, in: scratch)
+        #expect(noAdmin.status == 4 && noAdmin.errors.contains("CAP_NET_ADMIN"), "\(noAdmin.errors)")
+        let probe = ["/usr/bin/unshare", "--mount", "/usr/bin/mount", "-t", "tmpfs", "tmpfs", "/dev/net"]
+        guard FileManager.default.fileExists(atPath: "/dev/net"), try Program.launch(probe, in: scratch).status == 0
+        else {
+            print("SKIPPED: no mount namespaces here, so that /dev/net/tun cannot be hidden")
+            return
+        }
+        let hidden = "mount -t tmpfs tmpfs /dev/net && exec \"$@\""
+        let noDevice = try Program.launch(
+            ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", hidden, "sh"] + run, in: scratch)
+        #expect(noDevice.status == 1 && noDevice.errors.contains("/dev/net/tun is missing"), "\(noDevice.errors)")
+        #expect(runtimeDirectories(scratch).isEmpty)
+    }
+
+    /// K12: what a node with the most talkative log says of its secrets is nothing, in no spelling.
+    @Test func twoNodesMeetAndTheirLogsKeepTheirSecrets() throws {
+        let scratch = try Scratch()
+        for name in ["alice", "bob"] {
+            try FileManager.default.createDirectory(
+                atPath: scratch.file(name), withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+            let made = try Program.run(["keygen", "--out", "\(name)/keys", "--nickname", name], in: scratch)
+            #expect(made.status == 0)
+        }
+        func id(_ name: String) throws -> String {
+            try Program.run(["peerid", "\(name)/keys"], in: scratch).output.trimmingCharacters(in: .newlines)
+        }
+        func pin(_ other: String, by name: String) throws {
+            let arguments = ["peers", "add", "\(other)/keys/identity.pub", "--config", "\(name)/c.yaml"]
+            #expect(try Program.run(arguments, in: scratch).status == 0)
+        }
+        let common = Self.quiet + "keys: { runtime_temp_keys: false }\nlogging: { level: TRACE }\n"
+        try scratch.write(common + "peers: [{ name: alice, peer_id: \(id("alice")) }]\n", to: "bob/c.yaml")
+        try pin("alice", by: "bob")
+        let bob = try RunningDaemon(["--config", "bob/c.yaml"], in: scratch, log: "bob.log")
+        let address = try #require(bob.event("node.listening")?["address"] as? String)
+        try scratch.write(
+            common + "peers: [{ name: bob, peer_id: \(id("bob")), endpoint: \"\(address)\" }]\n", to: "alice/c.yaml")
+        try pin("bob", by: "alice")
+        let alice = try RunningDaemon(["--config", "alice/c.yaml"], in: scratch, log: "alice.log")
+
+        let session = try #require(alice.event("session.established"), "\(alice.text)")
+        #expect(bob.event("session.established")?["sid"] as? String == session["sid"] as? String)
+        #expect(session["role"] as? String == "initiator" && session["s1_bytes"] as? Int ?? 0 > 8000)
+        for field in ["dur_s", "s2_bytes", "kem", "signatures", "aead", "peer", "hs"] {
+            #expect(session[field] != nil, "\(field)")
+        }
+        #expect(alice.end(with: SIGTERM) == 0 && bob.end(with: SIGTERM) == 0)
+
+        let logs = alice.text + bob.text
+        #expect(
+            logs.split(separator: "\n").allSatisfy {
+                ((try? JSONSerialization.jsonObject(with: Data($0.utf8))) as? [String: Any])?["event"] != nil
+            }, "every line is JSON with an event")
+        for name in ["alice", "bob"] {
+            let identity = try PersistentIdentity.load(directory: scratch.file("\(name)/keys"))
+            for seed in [
+                identity.brainpoolScalar.exposedCopy(), identity.ed25519Seed.exposedCopy(),
+                identity.mldsaSeed.exposedCopy(), identity.mlkemSeed.exposedCopy(),
+            ] {
+                let spellings = [
+                    Hex.encode(seed), Hex.encode(seed).uppercased(), Data(seed).base64EncodedString(),
+                    seed.map(String.init).joined(separator: ", "),
+                ]
+                #expect(spellings.allSatisfy { !logs.contains($0) })
+                #expect(!Data(logs.utf8).contains(seed))
+            }
+        }
+    }
+
+    @Test func firstUseIsPinnedByBoth() throws {
+        let scratch = try Scratch()
+        for name in ["alice", "bob"] {
+            try FileManager.default.createDirectory(
+                atPath: scratch.file(name), withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        }
+        let common = Self.quiet + "security: { tofu: true }\n"
+        try scratch.write(common, to: "bob/c.yaml")
+        let bob = try RunningDaemon(["--config", "bob/c.yaml"], in: scratch, log: "bob.log")
+        let address = try #require(bob.event("node.listening")?["address"] as? String)
+        try scratch.write(common + "peers: [{ name: bob, endpoint: \"\(address)\" }]\n", to: "alice/c.yaml")
+        let alice = try RunningDaemon(["--config", "alice/c.yaml"], in: scratch, log: "alice.log")
+        let bobsID = try #require(bob.event("identity.loaded")?["peer_id"] as? String)
+        let alicesID = try #require(alice.event("identity.loaded")?["peer_id"] as? String)
+        #expect(alice.event("identity.pinned") != nil, "\(alice.text)")
+        #expect(bob.event("identity.pinned") != nil, "\(bob.text)")
+        let alices = try KnownPeersStore(path: scratch.file("alice/known_peers.yaml")).pins
+        let bobs = try KnownPeersStore(path: scratch.file("bob/known_peers.yaml")).pins
+        #expect(alices.map(\.peerID.hex) == [bobsID] && alices.first?.origin == .firstUse)
+        #expect(bobs.map(\.peerID.hex) == [alicesID] && bobs.first?.origin == .firstUse)
+    }
+}
+
+extension Data {
+    fileprivate func contains(_ bytes: [UInt8]) -> Bool { range(of: Data(bytes)) != nil }
+}

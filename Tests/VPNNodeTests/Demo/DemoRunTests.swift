@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole demonstration, by the program as it was built: two hosts, two daemons, pings, TCP, captures.
+import Foundation
+import Testing
+
+@testable import VPNNode
+
+@Suite(.serialized) struct DemoRunTests {
+    /// The program under test; nil where it is not built.
+    private static var program: String? {
+        let given = ProcessInfo.processInfo.environment["PQVPN_BINARY"]
+        let path = given ?? FileManager.default.currentDirectoryPath + "/.build-test/release/pqvpn"
+        return FileManager.default.isExecutableFile(atPath: path) ? path : nil
+    }
+
+    private func run(_ arguments: [String], interruptAfter seconds: Double? = nil) throws -> DemoProcess.Outcome? {
+        guard let program = Self.program else {
+            print("SKIPPED: \(#fileID): there is no pqvpn: run make test, or set PQVPN_BINARY")
+            return nil
+        }
+        let directory = FileManager.default.temporaryDirectory.path + "/pqvpn-test-\(UUID().uuidString)"
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let process = try DemoProcess("demo", program, ["demo"] + arguments, directory: directory)
+        if let seconds {
+            Thread.sleep(forTimeInterval: seconds)
+            process.send(2)
+        }
+        let outcome = try process.finish(within: 240)
+        if outcome.status == ExitStatus.permission.rawValue {
+            print("SKIPPED: \(#fileID): \(outcome.errors)")
+            return nil
+        }
+        return outcome
+    }
+
+    /// The random part of the names of a run, by its own words.
+    private func suffix(_ text: String) -> String? {
+        text.split(separator: "pqvpn-demo-a-").dropFirst().first.map { String($0.prefix(6)) }
+    }
+
+    private func expectNothingLeft(_ outcome: DemoProcess.Outcome) throws {
+        guard let suffix = suffix(outcome.errors) else { return }
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/run/netns")) ?? []
+        #expect(!names.contains { $0.hasSuffix(suffix) }, "no host is left")
+        let files = try FileManager.default.contentsOfDirectory(atPath: FileManager.default.temporaryDirectory.path)
+        #expect(!files.contains { $0.hasSuffix(suffix) }, "no file is left")
+    }
+
+    @Test func showsATunnelThatHidesItsContent() throws {
+        guard let outcome = try run(["--json", "--seconds", "1"]) else { return }
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let parsed = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8))
+        let object = try #require(parsed as? [String: Any], "one object and nothing else on standard output")
+        #expect(object["ok"] as? Bool == true, "\(outcome.output)")
+        #expect(object["kem"] as? String == "ML-KEM-1024+brainpoolP512r1")
+        #expect(object["signatures"] as? String == "Ed25519+ML-DSA-87")
+        for key in ["handshake_ms", "s1_bytes", "s2_bytes", "ping4_ms", "ping6_ms", "tcp_mbps"] {
+            let number = (object[key] as? NSNumber)?.doubleValue
+            #expect(number.map { $0 > 0 } == true, "\(key)")
+        }
+        #expect(suffix(outcome.errors) != nil)
+        try expectNothingLeft(outcome)
+    }
+
+    @Test(arguments: [0.1, 0.5, 1.5])
+    func aSignalLeavesNothingBehind(seconds: Double) throws {
+        guard let outcome = try run(["--json", "--seconds", "600"], interruptAfter: seconds) else { return }
+        // 130 where the signal came before the program could listen, and so before it had made anything.
+        #expect([ExitStatus.failure.rawValue, 130].contains(outcome.status), "\(outcome.errors)")
+        try expectNothingLeft(outcome)
+    }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// The file of pins: changes last, hostile content changes nothing, and nobody's name is taken over.
+import Foundation
+import Testing
+import VPNCore
+import VPNCrypto
+
+@testable import VPNNode
+
+struct KnownPeersTests {
+    private let alice = Identities.pin(Identities.alice, "alice")
+    private let bob = Identities.pin(Identities.bob, "bob")
+
+    @Test func pinsComeBack() throws {
+        let scratch = try Scratch()
+        let path = scratch.file("k.yaml")
+        let store = try KnownPeersStore(path: path)
+        #expect(store.pins.isEmpty && scratch.names.isEmpty)
+        var met = bob
+        met.origin = .firstUse
+        met.endpoint = "[2001:db8::1]:9000"
+        met.name = "bob \"the\" tab\\"
+        #expect(try store.add(alice))
+        #expect(try store.add(met))
+        #expect(try !store.add(alice), "known already")
+        let again = try KnownPeersStore(path: path)
+        #expect(again.pins == [alice, met] && again.pins == store.pins)
+        #expect(again.pin(of: bob.peerID) == met && again.pin(of: .zero) == nil)
+        let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
+        #expect(mode == 0o600)
+        #expect(scratch.names == ["k.yaml", "k.yaml.lock"])
+    }
+
+    @Test func theOperatorsWordGoesOverFirstUse() throws {
+        let scratch = try Scratch()
+        let store = try KnownPeersStore(path: scratch.file("k.yaml"))
+        var met = alice
+        met.origin = .firstUse
+        try store.add(met)
+        #expect(try store.add(alice))
+        #expect(store.pins == [alice])
+        #expect(try !store.add(met) && store.pins == [alice])
+    }
+
+    @Test func aNameIsNotTakenOver() throws {
+        let scratch = try Scratch()
+        let store = try KnownPeersStore(path: scratch.file("k.yaml"))
+        try store.add(alice)
+        var thief = bob
+        thief.name = "alice"
+        let failed = failure(of: { try store.add(thief) })
+        #expect(failed?.status == .untrustedIdentity && failed?.message.contains("peers trust alice") == true)
+        #expect(store.pins == [alice])
+        let old = try store.trust(bob.keys, as: "alice")
+        #expect(old == alice && store.pins == [thief])
+        #expect(try KnownPeersStore(path: scratch.file("k.yaml")).pins == [thief])
+    }
+
+    @Test func peersAreFoundByNameAndDigits() throws {
+        let scratch = try Scratch()
+        let store = try KnownPeersStore(path: scratch.file("k.yaml"))
+        try store.add(alice)
+        try store.add(bob)
+        #expect(try store.pin(matching: "bob") == bob)
+        #expect(try store.pin(matching: alice.peerID.hex) == alice)
+        #expect(try store.pin(matching: alice.peerID.short.uppercased()) == alice)
+        #expect(failure(of: { _ = try store.pin(matching: String(alice.peerID.hex.prefix(7))) })?.status == .usage)
+        #expect(failure(of: { _ = try store.pin(matching: "bbo") })?.message.contains("did you mean 'bob'") == true)
+        #expect(try store.remove("bob") == bob)
+        #expect(store.pins == [alice])
+    }
+
+    @Test func twoWritersDoNotLoseEachOthersPins() throws {
+        let scratch = try Scratch()
+        let (one, two) = (
+            try KnownPeersStore(path: scratch.file("k.yaml")), try KnownPeersStore(path: scratch.file("k.yaml"))
+        )
+        try one.add(alice)
+        try two.add(bob)
+        #expect(two.pins == [alice, bob])
+        #expect(try KnownPeersStore(path: scratch.file("k.yaml")).pins == [alice, bob])
+    }
+
+    @Test func everyCutIsNoticed() throws {
+        let text = KnownPeersDocument.text(of: [alice, bob])
+        #expect(try KnownPeersDocument.decode(text, path: "k") == [alice, bob])
+        for length in 0..<text.utf8.count {
+            let cut = String(decoding: text.utf8.prefix(length), as: UTF8.self)
+            #expect(
+                failure(of: { _ = try KnownPeersDocument.decode(cut, path: "k") })?.message.contains("truncated")
+                    == true)
+        }
+    }
+
+    @Test func hostileContentIsNamedAndChangesNothing() throws {
+        let text = KnownPeersDocument.text(of: [alice, bob])
+        let entry = text.components(separatedBy: "  - peer_id")[1]
+        func replaced(_ old: String, _ new: String) -> String {
+            var result = text
+            if let range = result.range(of: old) { result.replaceSubrange(range, with: new) }
+            return result
+        }
+        let bobsKey = Data(bob.keys.ed25519).base64EncodedString()
+        let cases: [(String, String)] = [
+            (replaced("version: 1", "version: 2"), "version is not 1"),
+            (replaced("peers:", "peers: 5\nother:"), "unknown key 'other'"),
+            (replaced("name: \"alice\"", "name: \"bob\""), "the name 'bob' stands more than once"),
+            (replaced("\n...\n", "\n  - peer_id\(entry)\n...\n"), "stands more than once"),
+            (replaced(alice.peerID.hex, bob.peerID.hex), "do not belong to its peer_id"),
+            (replaced(Data(alice.keys.ed25519).base64EncodedString(), bobsKey), "do not belong to its peer_id"),
+            (replaced("allow_partial: false", "allow_partial: true"), "degraded sessions are not there yet"),
+            (replaced("added_by: operator", "added_by: nobody"), "added_by is neither operator nor tofu"),
+            (replaced("    endpoint: \"\"\n", ""), "endpoint is missing"),
+            (replaced("endpoint: \"\"", "endpoint: nowhere"), "the endpoint of"),
+            (replaced("ed25519: \"", "ed25519: \"!"), "ed25519 is not base64"),
+            (replaced("    ed25519: \"", "    ed25519: \"AAAA"), "are refused"),
+            (replaced("    name: \"alice\"\n", "    name: \"alice\"\n    shoe_size: 9\n"), "unknown key 'shoe_size'"),
+            (replaced("    name: \"alice\"\n", "    name: \"alice\"\n    name: \"a\"\n"), "stands more than once"),
+            (replaced("name: \"alice\"", "name: \"\\e[2J\""), "not printable"),
+            ("[1, 2]\n...\n", "the file is not a map"), ("\u{0}\n...\n", "not valid YAML"),
+            ("version: 1\n...\n", "there is no list 'peers'"),
+        ]
+        let scratch = try Scratch()
+        for (content, message) in cases {
+            try scratch.write(content, to: "k.yaml")
+            let failed = failure(of: { _ = try KnownPeersStore(path: scratch.file("k.yaml")) })
+            #expect(failed?.message.contains(message) == true, "\(message): \(failed?.message ?? "accepted")")
+            #expect(failed?.message.contains("known peers \(scratch.file("k.yaml"))") == true)
+            #expect(try scratch.read("k.yaml") == content)
+        }
+    }
+
+    @Test func aFileThatTurnsBadKeepsTheOldStateInMemoryAndItselfOnDisk() throws {
+        let scratch = try Scratch()
+        let store = try KnownPeersStore(path: scratch.file("k.yaml"))
+        try store.add(alice)
+        try scratch.write("garbage", to: "k.yaml")
+        #expect(failure(of: { try store.add(bob) }) != nil)
+        #expect(store.pins == [alice])
+        #expect(try scratch.read("k.yaml") == "garbage")
+    }
+
+    @Test func filesThatOthersReachAreRefused() throws {
+        let scratch = try Scratch()
+        try scratch.write(KnownPeersDocument.text(of: [alice]), to: "k.yaml", mode: 0o666)
+        let open = failure(of: { _ = try KnownPeersStore(path: scratch.file("k.yaml")) })
+        #expect(open?.status == .permission && open?.message.contains("has mode 666") == true)
+        try scratch.setMode(0o600, of: "k.yaml")
+        try scratch.link("l.yaml", to: scratch.file("k.yaml"))
+        let link = failure(of: { _ = try KnownPeersStore(path: scratch.file("l.yaml")) })
+        #expect(link?.status == .permission && link?.message.contains("symbolic link") == true)
+    }
+
+    // MARK: Against the configuration
+
+    private func check(_ text: String, pins: [PinnedPeer], own: PeerID? = nil) -> NodeFailure? {
+        failure(of: { try LoadedConfiguration(text: text, file: "n.yaml").configuration.check(pins: pins, own: own) })
+    }
+
+    @Test func peersMustBeKnownOrMayBeMet() {
+        let entry = "peers:\n  - { name: bob, peer_id: \"\(bob.peerID.hex)\" }\n"
+        let called = "peers:\n  - { name: bob, peer_id: \"\(bob.peerID.hex)\", endpoint: \"b.example:1\" }\n"
+        #expect(check(entry, pins: [bob]) == nil)
+        #expect(check(entry, pins: [])?.message.contains("is not pinned") == true)
+        #expect(check(entry, pins: [])?.status == .usage)
+        #expect(check("security: {tofu: true}\n" + entry, pins: []) == nil)
+        #expect(check("security: {tofu: true, strict_tofu: true}\n" + entry, pins: [])?.status == .usage)
+        #expect(check("security: {tofu: true, strict_tofu: true}\n" + called, pins: []) == nil)
+        var renamed = alice
+        renamed.name = "bob"
+        #expect(check(entry, pins: [renamed])?.status == .untrustedIdentity)
+        let own = check(entry, pins: [bob], own: bob.peerID)
+        #expect(own?.message == "n.yaml:2:5: error: peers[0].peer_id: is this node's own identity: remove the entry")
+    }
+}
