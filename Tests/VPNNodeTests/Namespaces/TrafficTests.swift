@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// IP packets of both families over UDP of both families.
+import Testing
+
+@testable import VPNNode
+
+extension NamespaceTests {
+    @Suite("Traffic")
+    struct Traffic {
+        enum Outer: String, CaseIterable { case ipv4, ipv6 }
+
+        @Test("Both inner families pass an outer one, both ways, and so does TCP", arguments: Outer.allCases)
+        func inner(over outer: Outer) throws {
+            try Stage.perform { stage in
+                let (a, b) = try stage.pair { $0.endpoint(outer) }
+                try stage.reach(b.host.innerIPv4, from: a.host)
+                for (from, to) in [(a, b), (b, a)] {
+                    #expect(try stage.answers(to.host.innerIPv4, from: from.host), "\(from.name) IPv4")
+                    #expect(try stage.answers(to.host.innerIPv6, from: from.host), "\(from.name) IPv6")
+                }
+                for address in [b.host.innerIPv4, b.host.innerIPv6] {
+                    #expect(try transfer(to: address, of: b.host, from: a.host, stage) > 0, "TCP to \(address)")
+                }
+                let session = try a.event("session.established") { $0["role"] == "initiator" }
+                let endpoint = session["endpoint"] ?? ""
+                #expect(endpoint == b.host.endpoint(outer))
+            }
+        }
+
+        /// Bytes that arrived in a second of iperf3.
+        private func transfer(to address: String, of server: DemoHost, from client: DemoHost, _ stage: Stage) throws
+            -> Double
+        {
+            let listener = try stage.start(
+                "iperf3-server", on: server, [stage.tools.iperf3, "--server", "--one-off", "--forceflush"])
+            try DemoProcess.wait(20, for: "the iperf3 server") { listener.output.contains("listening on") }
+            let client = try stage.start(
+                "iperf3-client", on: client,
+                [stage.tools.iperf3, "--client", address, "--time", "1", "--json"])
+            _ = try client.finish(within: 60)
+            listener.stop()
+            return ThroughputResult(client.outputBytes)?.bytes ?? 0
+        }
+    }
+}
+
+extension DemoHost {
+    /// Of the node on this host.
+    func endpoint(_ outer: NamespaceTests.Traffic.Outer) -> String {
+        switch outer {
+        case .ipv4: "\(outerIPv4):\(StageConfiguration.port)"
+        case .ipv6: "[\(outerIPv6)]:\(StageConfiguration.port)"
+        }
+    }
+}
+
+extension Stage {
+    /// Two running nodes that know each other. The first one calls the endpoint that `endpoint` says the second has.
+    func pair(
+        keepalive: Int = 0, endpoint: (DemoHost) -> String = { $0.endpoint(.ipv4) }
+    ) throws -> (StageNode, StageNode) {
+        let (a, b) = (try node(on: hosts[0]), try node(on: hosts[1]))
+        try a.befriend(b, endpoint: endpoint(b.host), keepalive: keepalive)
+        try b.befriend(a)
+        try b.start()
+        try a.start()
+        return (a, b)
+    }
+}
