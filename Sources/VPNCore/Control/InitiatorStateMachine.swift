@@ -50,6 +50,11 @@ struct InitiatorStateMachine {
     /// The receiver index of the session to be. Changes at a restart.
     private(set) var index: UInt32
     private var s0: [UInt8] = []
+    /// Nobody answered to the id that is expected. Perhaps another identity sits there now, which §2 wants refused loudly:
+    /// this attempt asks as a stranger does, and whoever shows itself is judged against the expected id.
+    private var asksWhoIsThere = false
+    /// Whom the last S0 named; nil for nobody.
+    private var s0SealingID: PeerID?
     private var stage = Stage.awaitingRetry
     private var exchanges: [Exchange] = []
     private var schedule: RetransmitSchedule
@@ -83,13 +88,8 @@ struct InitiatorStateMachine {
         return .unknownResponder
     }
 
-    /// Nobody answered to the id that is expected. Perhaps another identity sits there now, which §2 wants refused loudly:
-    /// this attempt asks as a stranger does, and whoever shows itself is judged against the expected id.
-    private var asksWhoIsThere = false
-
     /// What a RETRY is sealed to, before a descriptor is known (§4).
     private var sealingID: [UInt8] { (s0SealingID ?? .zero).bytes }
-    private var s0SealingID: PeerID?
 
     private func jitter() -> UInt8 { cryptography.randomBytes(1)[0] }
 

@@ -26,8 +26,6 @@ public enum TrustRefusal: String, Error, Sendable {
     case ownIdentity = "own_identity"
     /// 1,024 pins by first use exist already.
     case pinLimit = "pin_limit"
-    /// The carried keys do not hash to the carried id.
-    case mismatchedKeys = "mismatched_keys"
     /// Kind 2 off a circuit.
     case anonymousPeer = "anonymous_peer"
 }

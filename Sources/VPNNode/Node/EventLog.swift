@@ -92,7 +92,6 @@ struct EventLog {
         case .unknownPeer: "unknown peer refused: pin its descriptor with `pqvpn peers add` to let it in"
         case .ownIdentity: "this node's own identity came back to it: refused"
         case .pinLimit: "no more peers are pinned by first use: refused"
-        case .mismatchedKeys: "keys that do not belong to the peer_id: refused"
         case .anonymousPeer: "anonymous peer refused"
         }
     }

@@ -65,6 +65,8 @@ import VPNTesting
             return false
         }
         #expect(most == 4 && scenario.bob.controlDrops[.jobsFull] > 0, "\(most) \(scenario.describe())")
+        // Those that were put off came again and were heard: more work was done than fits at once.
+        #expect(scenario.bob.jobsRun > 12, "\(scenario.bob.jobsRun)")
     }
 
     @Test func thePuzzleIsAskedForUnderLoadAndChecked() {
@@ -89,6 +91,7 @@ import VPNTesting
         var seen: Set<DatagramType> = []
         for (_, datagram) in scenario.network.capture {
             guard let type = datagram.type, !type.isData, seen.insert(type).inserted else { continue }
+            #expect(decodes(datagram.bytes, as: type), "the right length of \(type)")
             for wrong in [0, 1, 15, 16, datagram.bytes.count - 1, datagram.bytes.count + 1, 1232, 65_507] {
                 guard wrong != datagram.bytes.count else { continue }
                 var bytes = Array(datagram.bytes.prefix(wrong))
@@ -99,22 +102,29 @@ import VPNTesting
                         bytes[2] = UInt8(truncatingIfNeeded: (wrong - 16) >> 8)
                         bytes[3] = UInt8(truncatingIfNeeded: wrong - 16)
                     }
-                    #expect(S0Message(padded(bytes)) == nil || type == .s0 && wrong >= 1232)
-                    #expect(bytes.count <= 80 || S1Fragment(bytes) == nil || bytes == datagram.bytes)
-                    #expect(bytes.count <= 40 || S2Fragment(bytes) == nil || bytes == datagram.bytes)
+                    #expect(!decodes(bytes, as: type), "\(type) of \(wrong) bytes")
                     scenario.network.inject(
                         VirtualDatagram(bytes: bytes, source: datagram.source, destination: datagram.destination))
                 }
             }
         }
-        let sessions = scenario.bob.establishedSessions.count
         scenario.network.run(for: .seconds(3))
-        #expect(scenario.bob.establishedSessions.count == sessions)
+        #expect(scenario.alice.establishedSessions.count == 1 && scenario.bob.establishedSessions.count == 1)
         #expect(seen == [.s0, .retry, .s1, .s2])
         #expect(scenario.carriesTraffic())
     }
 
-    private func padded(_ bytes: [UInt8]) -> [UInt8] { bytes.count == 128 ? bytes.dropLast() + [1] : bytes }
+    private func decodes(_ bytes: [UInt8], as type: DatagramType) -> Bool {
+        switch type {
+        case .s0: S0Message(bytes) != nil
+        case .retry: RetryMessage(bytes) != nil
+        case .s1: S1Fragment(bytes) != nil
+        case .s2: S2Fragment(bytes) != nil
+        case .infoRequest: InfoRequest(bytes) != nil
+        case .infoResponse: InfoResponse(bytes) != nil
+        case .needFull, .data0, .data1: false
+        }
+    }
 
     @Test func keepalivesAreExactJSON() {
         let message = KeepaliveMessage(

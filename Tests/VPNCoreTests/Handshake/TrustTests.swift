@@ -150,6 +150,7 @@ import VPNTesting
         network.attach(caller)
         network.run(for: .seconds(100))
         #expect(caller.establishedSessions.isEmpty && caller.remembered.isEmpty)
+        #expect(refusals(caller).contains(.identityChanged))
         // The other way: a new identity calls from the endpoint that the operator configured for a pinned one.
         let second = VirtualNetwork(seed: 54)
         var hosting = NodeOptions()
