@@ -234,8 +234,10 @@ extension Threads {
         }
 
         @Test func stoppingLeavesNothingOpen() throws {
+            // Other suites of this process open and close meanwhile: a leak of one descriptor in any of these engines makes
+            // a hundred, which no neighbour does.
             let before = Fixture.openDescriptors
-            for _ in 0..<5 {
+            for _ in 0..<100 {
                 let side = try Side()
                 side.close()
                 side.close()
@@ -245,7 +247,7 @@ extension Threads {
                 let forgotten = try Engine(EngineConfiguration(tunnel: nil, listen: Fixture.loopback), onWake: {})
                 try forgotten.start()
             }
-            #expect(Fixture.openDescriptors == before)
+            #expect(Fixture.openDescriptors < before + 50)
         }
     }
 }
