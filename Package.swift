@@ -30,16 +30,18 @@ let package = Package(
         .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CPacketAEAD", dependencies: [crypto]),
         .target(name: "CLinux"),
-        .target(name: "VPNCrypto", dependencies: ["CPacketAEAD", "CLibcrypto", crypto]),
-        .target(name: "VPNCore", dependencies: ["VPNCrypto", collections]),
-        .target(name: "VPNTesting", dependencies: ["VPNCore", "VPNCrypto"]),
-        .target(name: "VPNEngine", dependencies: ["VPNCore", "CLinux"]),
+        .target(name: "VPNLock"),
+        .target(name: "VPNCrypto", dependencies: ["CPacketAEAD", "CLibcrypto", "VPNLock", crypto]),
+        .target(name: "VPNCore", dependencies: ["VPNCrypto", "VPNLock", collections]),
+        .target(name: "VPNTesting", dependencies: ["VPNCore", "VPNCrypto", "VPNLock"]),
+        .target(name: "VPNEngine", dependencies: ["VPNCore", "VPNLock", "CLinux"]),
         .target(
             name: "VPNNode", dependencies: ["VPNEngine", "VPNCore", "VPNCrypto", yams, logging, lifecycle, signals]),
         .executableTarget(name: "pqvpn", dependencies: ["VPNNode", arguments]),
         .testTarget(name: "VPNCryptoTests", dependencies: ["VPNCrypto"]),
         .testTarget(name: "VPNCoreTests", dependencies: ["VPNCore", "VPNCrypto", "VPNTesting"]),
-        .testTarget(name: "VPNEngineTests", dependencies: ["VPNEngine", "VPNCore", "VPNCrypto", "VPNTesting"]),
+        .testTarget(
+            name: "VPNEngineTests", dependencies: ["VPNEngine", "VPNCore", "VPNCrypto", "VPNLock", "VPNTesting"]),
         .testTarget(
             name: "VPNNodeTests", dependencies: ["VPNNode", "VPNCrypto", "VPNCore", logging], exclude: ["Fixtures"]),
     ]

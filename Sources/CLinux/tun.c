@@ -21,8 +21,12 @@ int clinux_tun_device(void) {
     return fd < 0 ? -errno : fd;
 }
 
-int clinux_tun_attach(int fd, const char *name, int headers) {
-    struct ifreq request = {.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | (headers ? IFF_VNET_HDR : 0))};
+int clinux_tun_attach(int fd, const char *name, unsigned flags) {
+    int all = IFF_TUN | IFF_NO_PI;
+    if (flags & CLINUX_TUN_HEADERS) all |= IFF_VNET_HDR;
+    if (flags & CLINUX_TUN_QUEUES) all |= IFF_MULTI_QUEUE;
+    if (flags & CLINUX_TUN_NEW) all |= IFF_TUN_EXCL;
+    struct ifreq request = {.ifr_flags = (short)all};
     strncpy(request.ifr_name, name, IFNAMSIZ - 1);
     return ioctl(fd, TUNSETIFF, &request) < 0 ? -errno : 0;
 }

@@ -61,6 +61,43 @@ int clinux_udp_bind(int fd, int family, const struct clinux_address *address) {
     return bind(fd, &local.any, size) < 0 ? -errno : 0;
 }
 
+int clinux_udp_share(int fd) {
+    int on = 1;
+    return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ? -errno : 0;
+}
+
+// Sets an option of IPv4, of IPv6, or of both for a socket that speaks both.
+static int option(int fd, int family, int v4, int v6, int value) {
+    if (family != 6 && setsockopt(fd, IPPROTO_IP, v4, &value, sizeof value) < 0) return -errno;
+    if (family != 4 && setsockopt(fd, IPPROTO_IPV6, v6, &value, sizeof value) < 0) return -errno;
+    return 0;
+}
+
+int clinux_udp_probe_path(int fd, int family) {
+    return option(fd, family, IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+}
+
+int clinux_udp_report_class(int fd, int family) { return option(fd, family, IP_RECVTOS, IPV6_RECVTCLASS, 1); }
+
+static int is_mapped(const struct clinux_address *address) { return memcmp(address->bytes, mapped, sizeof mapped) == 0; }
+
+int clinux_udp_route_mtu(const struct clinux_address *address) {
+    int family = is_mapped(address) ? 4 : 6;
+    int fd = clinux_udp_open(family);
+    if (fd < 0) return fd;
+    union any_address remote;
+    socklen_t size = encode(&remote, family, address);
+    int mtu = 0;
+    socklen_t length = sizeof mtu;
+    // Connecting a UDP socket looks the route up and sends nothing.
+    int result = connect(fd, &remote.any, size);
+    if (result == 0)
+        result = getsockopt(fd, family == 4 ? IPPROTO_IP : IPPROTO_IPV6, family == 4 ? IP_MTU : IPV6_MTU, &mtu, &length);
+    int error = errno;
+    close(fd);
+    return result < 0 ? -error : mtu;
+}
+
 int clinux_udp_local_address(int fd, struct clinux_address *address) {
     union any_address local;
     socklen_t size = sizeof local;
@@ -101,20 +138,37 @@ int clinux_udp_receive_trains(int fd) {
     return setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof on) < 0 ? -errno : 0;
 }
 
-// Room for one control message of an int; the union aligns it.
+// Room for two control messages of an int; the union aligns it.
 union control {
     struct cmsghdr header;
-    char bytes[CMSG_SPACE(sizeof(int))];
+    char bytes[2 * CMSG_SPACE(sizeof(int))];
 };
 
-static uint32_t segment_of(struct msghdr *message) {
+static void read_control(struct msghdr *message, struct clinux_datagram *to) {
+    to->segment = 0;
+    to->traffic_class = 0;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-        if (c->cmsg_level != IPPROTO_UDP || c->cmsg_type != UDP_GRO) continue;
-        int size;
-        memcpy(&size, CMSG_DATA(c), sizeof size);
-        return size > 0 ? (uint32_t)size : 0;
+        int value = 0;
+        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+            memcpy(&value, CMSG_DATA(c), sizeof value);
+            to->segment = value > 0 ? (uint32_t)value : 0;
+        } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+            to->traffic_class = *CMSG_DATA(c);
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+            memcpy(&value, CMSG_DATA(c), sizeof value);
+            to->traffic_class = (uint8_t)value;
+        }
     }
-    return 0;
+}
+
+static void add_control(struct msghdr *message, union control *room, int level, int type, const void *data, size_t size) {
+    if (!message->msg_control) message->msg_control = room;
+    struct cmsghdr *c = (void *)(room->bytes + message->msg_controllen);
+    message->msg_controllen += CMSG_SPACE(size);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(size);
+    memcpy(CMSG_DATA(c), data, size);
 }
 
 int clinux_udp_receive(int fd, struct clinux_datagram *batch, int count) {
@@ -137,7 +191,7 @@ int clinux_udp_receive(int fd, struct clinux_datagram *batch, int count) {
     for (int i = 0; i < n; i++) {
         batch[i].length = messages[i].msg_len;
         batch[i].truncated = (messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
-        batch[i].segment = segment_of(&messages[i].msg_hdr);
+        read_control(&messages[i].msg_hdr, &batch[i]);
         decode(&batch[i].address, &addresses[i]);
     }
     return n;
@@ -159,15 +213,16 @@ int clinux_udp_send(
                                               .msg_iovlen = trains[i].count};
         for (uint32_t k = 0; k < trains[i].count && used < CLINUX_BATCH; k++, used++)
             vectors[used] = (struct iovec){first[k].base, first[k].length};
-        if (trains[i].count < 2) continue;
-        uint16_t size = (uint16_t)first->length;
-        messages[i].msg_hdr.msg_control = &controls[i];
-        messages[i].msg_hdr.msg_controllen = CMSG_SPACE(sizeof size);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&messages[i].msg_hdr);
-        c->cmsg_level = IPPROTO_UDP;
-        c->cmsg_type = UDP_SEGMENT;
-        c->cmsg_len = CMSG_LEN(sizeof size);
-        memcpy(CMSG_DATA(c), &size, sizeof size);
+        if (trains[i].count > 1) {
+            uint16_t size = (uint16_t)first->length;
+            add_control(&messages[i].msg_hdr, &controls[i], IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size);
+        }
+        if (first->traffic_class) {
+            int class = first->traffic_class;
+            int is_v4 = family == 4 || is_mapped(&first->address);
+            add_control(&messages[i].msg_hdr, &controls[i], is_v4 ? IPPROTO_IP : IPPROTO_IPV6,
+                        is_v4 ? IP_TOS : IPV6_TCLASS, &class, sizeof class);
+        }
     }
     int n = sendmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT);
     return n < 0 ? -errno : n;

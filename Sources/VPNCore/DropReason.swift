@@ -85,6 +85,9 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     /// An identity that is not believed.
     case untrusted
     case keepaliveMalformed
+    case probeMalformed
+    /// Answers no probe of ours that is still waited for.
+    case probeUnknown
 
     // MARK: Inner packets
 
@@ -96,6 +99,10 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case noRoute
     /// Too large for any datagram.
     case innerTooLarge
+    /// Too large for the path to its peer; its sender was told, where it can be.
+    case pathMTU
+    /// Marked by a congested router, and of a sender that does not know such marks (RFC 6040).
+    case congestion
     /// Waited for a session and had to give way.
     case stagedOverflow
     /// Waited for a session too long.
@@ -174,10 +181,14 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .nextSessionYoung: "next_session_young"
         case .untrusted: "untrusted"
         case .keepaliveMalformed: "keepalive_malformed"
+        case .probeMalformed: "probe_malformed"
+        case .probeUnknown: "probe_unknown"
         case .innerMalformed: "inner_malformed"
         case .innerSource: "inner_source"
         case .noRoute: "no_route"
         case .innerTooLarge: "inner_too_large"
+        case .pathMTU: "path_mtu"
+        case .congestion: "congestion"
         case .stagedOverflow: "staged_overflow"
         case .stagedExpired: "staged_expired"
         case .stagedPeerGone: "staged_peer_gone"

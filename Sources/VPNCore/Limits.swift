@@ -26,16 +26,36 @@ public enum Limits {
     /// The longest plaintext, frame header included, to which padding may go.
     public static let largestPlaintext = largestPayload + frameHeader
 
-    // MARK: - Inner MTU on a path of 1500 bytes (§8)
+    // MARK: - Paths (§7, §8)
 
-    /// 1500 − 20 IPv4 − 8 UDP − 36.
-    public static let innerMTUOverIPv4 = 1436
-    /// 1500 − 40 IPv6 − 8 UDP − 36.
-    public static let innerMTUOverIPv6 = 1416
+    /// Ethernet's, and so of nearly every path.
+    public static let usualPathMTU = 1500
+    /// Jumbo frames; a loopback's 65,536 would make buffers for packets that no path carries.
+    public static let largestPathMTU = 9000
+    /// Bytes of an inner packet on a path of so many: without IPv4's 20 or IPv6's 40, UDP's 8, and 36 of a layer.
+    public static func innerMTU(path: Int, isV4: Bool) -> Int { path - (isV4 ? 28 : 48) - layerOverhead }
+    /// 1436 on 1500 bytes of IPv4.
+    public static let innerMTUOverIPv4 = innerMTU(path: usualPathMTU, isV4: true)
+    /// 1416 on 1500 bytes of IPv6.
+    public static let innerMTUOverIPv6 = innerMTU(path: usualPathMTU, isV4: false)
     /// RFC 8200 §5: below this a link cannot carry IPv6.
     public static let smallestIPv6MTU = 1280
     /// RFC 791: what every IPv4 host must be able to receive.
     public static let smallestInnerMTU = 576
+
+    /// A probe that had no answer by then is taken for lost: longer than any round trip on Earth but by satellite, of which the
+    /// repeats take care.
+    static let pathProbeTimeout = TimeSpan.milliseconds(300)
+    /// RFC 8899 §5.1.2: MAX_PROBES. A size is given up after so many; at 10 % loss that errs once in a thousand.
+    static let pathProbes = 3
+    /// Answers of so many probes are waited for.
+    static let pathProbesKept = 64
+    /// The search ends when no more than this is to be gained.
+    static let pathPrecision = 8
+    /// How often a busy path is asked whether its size still arrives: what a path that shrank loses at most.
+    static let pathCheck = TimeSpan.seconds(15)
+    /// RFC 8899 §5.1.1: PMTU_RAISE_TIMER.
+    static let pathClimb = TimeSpan.seconds(600)
 
     // MARK: - Room around a packet in a buffer
 
@@ -51,6 +71,11 @@ public enum Limits {
     public static let replayWindow = 8192
     /// On a quilt the window must span the slowest patch's delay at the fastest one's rate.
     public static let quiltReplayWindow = 65_536
+    /// §7: counters that a thread reserves at once, so that threads which share a session meet once for so many packets.
+    static let counterBlock: UInt64 = 64
+    /// §7: then a thread abandons what is left of its block: a counter must not come later than the window is wide.
+    static let counterBlockLifetime = TimeSpan.milliseconds(1)
+    static let counterBlockAdvance: UInt64 = 1024
     /// A counter starts at a random number of so many bits, so that it does not show a session's age.
     public static let counterStartBits = 31
     /// Hard stop of a key phase: far below what GCM allows, and four times the ratchet's 2^28.

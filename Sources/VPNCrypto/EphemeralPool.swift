@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ephemerals made before they are needed: 1.85 ms off the path of a handshake. It has no thread of its own.
 
-internal import Synchronization
+internal import VPNLock
 
 /// A bounded store of fresh brainpoolP512r1 key pairs. Its owner calls ``refill(upTo:)`` on a worker thread when there is
 /// nothing better to do; ``take()`` hands each pair out exactly once.
 public final class EphemeralPool: Sendable {
     /// The most that is kept: each is a secret at rest, so few and fresh is better than many.
     public let capacity: Int
-    private let ready = Mutex<[BrainpoolKeyPair]>([])
+    private let ready = Guarded<[BrainpoolKeyPair]>([])
 
     public init(capacity: Int = 16) {
         precondition(capacity > 0)

@@ -2,30 +2,38 @@
 // The facade of the packet threads: opens what is needed, starts and stops, and passes commands down and events up.
 
 import Glibc
-import Synchronization
 public import VPNCore
+import VPNLock
 
-/// Threads that move packets between a TUN interface and a UDP socket.
+/// Threads that move packets between a TUN interface and a UDP port.
 public final class Engine: Sendable {
-    private enum Phase: ~Copyable {
-        case ready(Worker)
-        case running(WorkerThread)
+    private enum Phase {
+        case ready
+        case running([WorkerThread])
         case stopped
+    }
+
+    /// One worker: how to talk to it and what it counts.
+    private struct Seat: Sendable {
+        let commands: CommandMailbox
+        let counters: WorkerCounters
+        let worker: WorkerBox
     }
 
     /// The TUN interface; nil for a relay.
     public let interface: NetworkInterface?
-    /// What the UDP socket turned out to be.
+    /// What the UDP sockets turned out to be; all are alike.
     public let socket: UDPSocketFacts
     /// What the kernel granted at start; see `EngineEvent.offloadLost`.
     public let offloads: Offloads
+    /// How many workers there are; fewer than asked for where the interface has one queue only.
+    public var workers: Int { seats.count }
 
-    private let phase: Mutex<Phase>
-    private let commands: CommandMailbox
+    private let phase = Guarded<Phase>(.ready)
     private let events: EventMailbox
-    private let workerCounters = WorkerCounters()
+    private let seats: [Seat]
 
-    /// Opens the socket and the TUN interface, with addresses, routes and MTU; nothing moves before `start`.
+    /// Opens the sockets and the TUN interface, with addresses, routes and MTU; nothing moves before `start`.
     ///
     /// - Parameter onWake: called on a worker's thread when events wait; it must only wake somebody who calls
     ///   `drainEvents`, and is not called again before that.
@@ -42,7 +50,8 @@ public final class Engine: Sendable {
         guard (Limits.smallestInnerMTU...Limits.largestPayload).contains(tunnel.mtu) else {
             throw EngineError(.badMTU, "\(tunnel.mtu)")
         }
-        let device = try TunDevice.open(name: tunnel.name, offloads: configuration.offloads)
+        let device = try TunDevice.open(
+            name: tunnel.name, offloads: configuration.offloads, wantsQueues: configuration.workers > 1)
         let interface = try NetworkInterface(name: tunnel.name)
         try interface.configure(mtu: tunnel.mtu, addresses: tunnel.addresses)
         let connected = Set(tunnel.addresses.map(\.network))
@@ -50,96 +59,113 @@ public final class Engine: Sendable {
         try self.init(configuration, socket: socket, tunnel: device, interface: interface, onWake: onWake)
     }
 
-    /// Takes what is open already; tests give a socket pair for the TUN.
+    /// Takes what is open already, and adds to it for more workers than one; tests give a socket pair for the TUN.
     init(
         _ configuration: EngineConfiguration, socket: consuming UDPSocket, tunnel: consuming TunDevice,
         interface: NetworkInterface?, onWake: @escaping @Sendable () -> Void
     ) throws(EngineError) {
-        let mtu = configuration.tunnel?.mtu ?? 0
-        let plane = DataPlane(
-            drops: workerCounters.drops, padding: configuration.padding, paddingCeiling: mtu + Limits.frameHeader)
-        commands = try CommandMailbox(capacity: configuration.transmitCapacity)
         events = EventMailbox(capacity: configuration.eventCapacity, onWake: onWake)
         self.interface = interface
         offloads = socket.facts.offloads.union(tunnel.offloads)
         self.socket = socket.facts
+        // More queues and sockets come from the first ones, which then go to the first worker.
+        var more: [Seat] = []
+        let mayHaveMore = !tunnel.exists || tunnel.hasQueues
+        while mayHaveMore && more.count + 1 < configuration.workers {
+            var queue = TunDevice.absent
+            if let interface { queue = try tunnel.queue(name: interface.name) }
+            more.append(try Engine.seat(configuration, socket: try socket.shared(), tunnel: queue, events: events))
+        }
+        seats = [try Engine.seat(configuration, socket: socket, tunnel: tunnel, events: events)] + more
+    }
+
+    private static func seat(
+        _ configuration: EngineConfiguration, socket: consuming UDPSocket, tunnel: consuming TunDevice,
+        events: EventMailbox
+    ) throws(EngineError) -> Seat {
+        let commands = try CommandMailbox(capacity: configuration.transmitCapacity)
+        let counters = WorkerCounters()
+        let plane = DataPlane(
+            drops: counters.drops, padding: configuration.padding, carriesDSCP: configuration.carriesDSCP,
+            mtu: configuration.tunnel?.mtu ?? Limits.largestPayload)
         // 2048 holds whatever a path of 1500 bytes carries, and every handshake datagram.
         let worker = try Worker.make(
-            tunnel: tunnel, socket: socket, commands: commands, events: events, counters: workerCounters, plane: plane,
-            largestPacket: max(mtu, 2048))
-        phase = Mutex(.ready(worker))
+            tunnel: tunnel, socket: socket, commands: commands, events: events, counters: counters, plane: plane,
+            largestPacket: max(configuration.tunnel?.mtu ?? 0, 2048))
+        return Seat(commands: commands, counters: counters, worker: WorkerBox(worker))
     }
 
     /// Starts moving packets; once in the life of an engine.
     public func start() throws(EngineError) {
-        try phase.withLock { phase throws(EngineError) in
-            switch consume phase {
-            case .ready(let worker):
-                let box = WorkerBox(worker)
-                do throws(EngineError) {
-                    phase = .running(try WorkerThread(name: "pqvpn-worker-0") { box.run() })
-                } catch {
-                    phase = .stopped
-                    throw error
+        let failure = phase.withLock { phase -> EngineError? in
+            guard case .ready = phase else { return nil }
+            var threads: [WorkerThread] = []
+            do throws(EngineError) {
+                for (number, seat) in seats.enumerated() {
+                    threads.append(try WorkerThread(name: "pqvpn-worker-\(number)") { seat.worker.run() })
                 }
-            case .running(let thread):
-                phase = .running(thread)
-            case .stopped:
+                phase = .running(threads)
+                return nil
+            } catch {
                 phase = .stopped
+                end(threads)
+                return error
             }
         }
+        if let failure { throw failure }
     }
 
     /// Gives the data planes a command. It is applied before any packet that arrives later.
     public func post(_ command: DataPlaneCommand) {
-        _ = commands.post(.plane(command))
+        // The answer to what one worker sends may come to another, who must know the session by then.
+        if case .activate(let session, _) = command, seats.count > 1 {
+            for seat in seats { _ = seat.commands.post(.plane(.install(session))) }
+        }
+        for seat in seats { _ = seat.commands.post(.plane(command)) }
     }
 
     /// Sends a datagram that the node made; false (and counted) if too many wait already.
     @discardableResult
     public func transmit(_ datagram: [UInt8], over carrier: Carrier) -> Bool {
-        let taken = commands.post(.transmit(datagram, carrier))
-        if !taken { workerCounters.drops.add(.commandsFull) }
+        let seat = seats[0]
+        let taken = seat.commands.post(.transmit(datagram, carrier))
+        if !taken { seat.counters.drops.add(.commandsFull) }
         return taken
     }
 
     /// Takes the events that wait, the oldest first.
     public func drainEvents() -> [EngineEvent] { events.drain() }
 
-    public func counters() -> EngineCounters { workerCounters.snapshot }
+    /// Sums over all workers since the start.
+    public func counters() -> EngineCounters {
+        let all = seats.map(\.counters)
+        var sum = EngineCounters()
+        for counters in all { counters.add(to: &sum) }
+        for reason in DropReason.allCases {
+            let count = all.reduce(0) { $0 &+ $1.drops[reason] }
+            if count > 0 { sum.drops.append((reason, count)) }
+        }
+        return sum
+    }
 
     /// Ends the threads and closes everything; the TUN interface vanishes. Further calls do nothing. Never call it from
     /// `onWake`.
     public func stop() {
-        let thread = phase.withLock { phase -> WorkerThread? in
-            switch consume phase {
-            case .running(let thread):
-                phase = .stopped
-                return thread
-            case .ready:
-                phase = .stopped
-                return nil
-            case .stopped:
-                phase = .stopped
-                return nil
-            }
+        let threads = phase.withLock { phase -> [WorkerThread] in
+            defer { phase = .stopped }
+            if case .running(let threads) = phase { return threads }
+            return []
         }
-        guard let thread else { return }
-        _ = commands.post(.stop)
-        thread.join()
+        end(threads)
+        // Workers that never ran hold descriptors, too.
+        for seat in seats { seat.worker.discard() }
+    }
+
+    private func end(_ threads: [WorkerThread]) {
+        if threads.isEmpty { return }
+        for seat in seats { _ = seat.commands.post(.stop) }
+        for thread in threads { thread.join() }
     }
 
     deinit { stop() }
-}
-
-/// Carries a worker to its thread, which takes it out and with it everything that it owns.
-private final class WorkerBox: Sendable {
-    private let worker: Mutex<Worker?>
-
-    init(_ worker: consuming sending Worker) { self.worker = Mutex(worker) }
-
-    func run() {
-        guard var worker = worker.withLock({ $0.take() }) else { return }
-        worker.run()
-    }
 }

@@ -31,22 +31,33 @@ public struct EngineConfiguration: Sendable {
     /// What to ask the kernel for; it may grant less.
     public var offloads: Offloads
     public var padding: PaddingPolicy
+    /// Whether the DSCP of inner packets is shown outside; ECN always is.
+    public var carriesDSCP: Bool
+    /// How many workers to ask for, at least 1: each is a queue of the TUN interface, a UDP socket and two threads.
+    public var workers: Int
     /// Handshake datagrams, and as many control frames, that may wait for the node.
     public var eventCapacity: Int
-    /// Datagrams of the node that may wait for the worker.
+    /// Datagrams of the node that may wait for a worker.
     public var transmitCapacity: Int
+
+    /// More workers than that share one interface badly.
+    public static let mostWorkers = 64
 
     public init(
         tunnel: Tunnel?, listen: Endpoint, receiveBuffer: Int = 4 << 20, sendBuffer: Int = 4 << 20,
-        offloads: Offloads = .all, padding: PaddingPolicy = .none, eventCapacity: Int = 1024,
+        offloads: Offloads = .all, padding: PaddingPolicy = .none, carriesDSCP: Bool = true, workers: Int = 1,
+        eventCapacity: Int = 1024,
         transmitCapacity: Int = 1024
     ) {
+        precondition((1...EngineConfiguration.mostWorkers).contains(workers))
         self.tunnel = tunnel
         self.listen = listen
         self.receiveBuffer = receiveBuffer
         self.sendBuffer = sendBuffer
         self.offloads = offloads
         self.padding = padding
+        self.carriesDSCP = carriesDSCP
+        self.workers = workers
         self.eventCapacity = eventCapacity
         self.transmitCapacity = transmitCapacity
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What workers count. Each worker has its own and adds to it once a batch; a scrape sums them up.
+// What workers count. Each thread has its own and adds to it once a batch; a scrape sums them up.
 
 import Synchronization
 public import VPNCore
@@ -22,7 +22,7 @@ public struct EngineCounters: Sendable {
     public var drops: [(reason: DropReason, count: UInt64)] = []
 }
 
-/// One worker's counters.
+/// One thread's counters.
 final class WorkerCounters: Sendable {
     let drops = DropCounters()
     let packetsFromTunnel = Atomic<UInt64>(0)
@@ -35,17 +35,16 @@ final class WorkerCounters: Sendable {
     let bytesSent = Atomic<UInt64>(0)
     let wakeUps = Atomic<UInt64>(0)
 
-    var snapshot: EngineCounters {
-        EngineCounters(
-            packetsFromTunnel: packetsFromTunnel.load(ordering: .relaxed),
-            bytesFromTunnel: bytesFromTunnel.load(ordering: .relaxed),
-            packetsToTunnel: packetsToTunnel.load(ordering: .relaxed),
-            bytesToTunnel: bytesToTunnel.load(ordering: .relaxed),
-            datagramsReceived: datagramsReceived.load(ordering: .relaxed),
-            bytesReceived: bytesReceived.load(ordering: .relaxed),
-            datagramsSent: datagramsSent.load(ordering: .relaxed),
-            bytesSent: bytesSent.load(ordering: .relaxed),
-            wakeUps: wakeUps.load(ordering: .relaxed),
-            drops: drops.nonZero)
+    /// Adds these counts to a sum.
+    func add(to sum: inout EngineCounters) {
+        sum.packetsFromTunnel &+= packetsFromTunnel.load(ordering: .relaxed)
+        sum.bytesFromTunnel &+= bytesFromTunnel.load(ordering: .relaxed)
+        sum.packetsToTunnel &+= packetsToTunnel.load(ordering: .relaxed)
+        sum.bytesToTunnel &+= bytesToTunnel.load(ordering: .relaxed)
+        sum.datagramsReceived &+= datagramsReceived.load(ordering: .relaxed)
+        sum.bytesReceived &+= bytesReceived.load(ordering: .relaxed)
+        sum.datagramsSent &+= datagramsSent.load(ordering: .relaxed)
+        sum.bytesSent &+= bytesSent.load(ordering: .relaxed)
+        sum.wakeUps &+= wakeUps.load(ordering: .relaxed)
     }
 }

@@ -4,7 +4,7 @@
 
 import CLinux
 import Glibc
-import Synchronization
+import VPNLock
 
 /// A fixed number of threads that run jobs in the order of submission.
 public final class JobPool: Sendable {
@@ -18,7 +18,7 @@ public final class JobPool: Sendable {
 
     /// What the threads share. It does not refer to the pool, so the pool can go while they run.
     private final class Queue: Sendable {
-        let state = Mutex(State())
+        let state = Guarded(State())
         let capacity: Int
         /// Counts jobs, and one more for each thread that is to end.
         let semaphore: FileDescriptor

@@ -3,6 +3,7 @@
 
 import Synchronization
 public import VPNCore
+import VPNLock
 
 /// What a worker reports to the node.
 public enum EngineEvent: Sendable {
@@ -32,9 +33,12 @@ final class EventMailbox: Sendable {
         var datagrams = 0
         var frames = 0
         var isNodeWoken = false
+        // What several workers find out, and one tells.
+        var isTunGone = false
+        var lost: Offloads = []
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let capacity: Int
     private let onWake: @Sendable () -> Void
 
@@ -54,7 +58,13 @@ final class EventMailbox: Sendable {
             case .control, .wantSession:
                 guard state.frames < capacity else { return false }
                 state.frames += 1
-            case .firstData, .violation, .tunGone, .offloadLost: break
+            case .firstData, .violation: break
+            case .tunGone:
+                if state.isTunGone { return true }
+                state.isTunGone = true
+            case .offloadLost(let offloads, _):
+                if state.lost.isSuperset(of: offloads) { return true }
+                state.lost.formUnion(offloads)
             }
             state.events.append(event)
             return true
@@ -75,7 +85,8 @@ final class EventMailbox: Sendable {
     func drain() -> [EngineEvent] {
         state.withLock { state in
             let events = state.events
-            state = State()
+            state.events = []
+            (state.datagrams, state.frames, state.isNodeWoken) = (0, 0, false)
             return events
         }
     }
@@ -95,7 +106,8 @@ final class CommandMailbox: Sendable {
         var transmits = 0
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
+    private let pending = Atomic<Bool>(false)
     private let capacity: Int
     let wakeUp: WakeUp
 
@@ -115,6 +127,7 @@ final class CommandMailbox: Sendable {
                 state.transmits += 1
             }
             state.commands.append(command)
+            pending.store(true, ordering: .releasing)
             return (true, wasEmpty)
         }
         // Whoever finds the box empty rings; the worker silences the bell before it drains.
@@ -122,10 +135,16 @@ final class CommandMailbox: Sendable {
         return taken
     }
 
+    /// Whether commands wait. A look without the lock; what was posted before something else is seen where that is seen.
+    var isPending: Bool { pending.load(ordering: .acquiring) }
+
+    /// Takes all commands, the oldest first, and silences the bell.
     func drain() -> [WorkerCommand] {
-        state.withLock { state in
+        wakeUp.silence()
+        return state.withLock { state in
             let commands = state.commands
             state = State()
+            pending.store(false, ordering: .releasing)
             return commands
         }
     }

@@ -22,12 +22,15 @@ struct Outbox: ~Copyable {
     private var openEndpoint = Endpoint(high: 0, low: 0, port: 0)
     private var openSegment = 0
     private var openBytes = 0
+    private var openClass: UInt8 = 0
 
     private var sendsTrains: Bool
     /// Trains refused since the last that went.
     private var refusals = 0
-    /// EINVAL and EMSGSIZE also stand for a path whose MTU the datagrams exceed, which is no reason to give up trains; so many in a
-    /// row are.
+    /// The error of a train that was refused and is on its way in single datagrams: EINVAL and EMSGSIZE also stand for datagrams
+    /// that are too long for the device, which is no reason to give up trains. Whether a single one goes tells which it was.
+    private var suspicion: Int32 = 0
+    /// So many trains in a row of which the datagrams went one by one end trains for good.
     private static var patience: Int { 16 }
 
     /// Since `takeCounts`.
@@ -68,14 +71,14 @@ struct Outbox: ~Copyable {
 
     /// Puts a datagram that lies in the next free buffer into the batch.
     @inline(__always)
-    mutating func append(_ datagram: Range<Int>, to endpoint: Endpoint) {
+    mutating func append(_ datagram: Range<Int>, to endpoint: Endpoint, trafficClass: UInt8 = 0) {
         precondition(datagram.lowerBound >= 0 && datagram.upperBound <= pool.size)
         let length = datagram.count
         // SAFETY: `datagram` lies within the buffer of this place, which `memory` checks.
         unsafe pool.datagrams[filled].base = unsafe pool.memory(filled) + datagram.lowerBound
         unsafe pool.datagrams[filled].length = UInt32(length)
         // Nothing can follow without bytes: the kernel divides by size.
-        if isOpen, sendsTrains, length > 0, length <= openSegment, endpoint == openEndpoint,
+        if isOpen, sendsTrains, length > 0, length <= openSegment, endpoint == openEndpoint, trafficClass == openClass,
             openBytes + length <= Limits.largestDatagram
         {
             // SAFETY: an open train is the one before `queued`.
@@ -84,12 +87,14 @@ struct Outbox: ~Copyable {
             openBytes += length
             isOpen = length == openSegment && count < CLINUX_TRAIN
         } else {
-            // The kernel takes the address from a train's first datagram alone.
+            // The kernel takes address and class from a train's first datagram alone.
             unsafe pool.datagrams[filled].address = clinux_address(endpoint)
+            unsafe pool.datagrams[filled].traffic_class = trafficClass
             // SAFETY: no more trains than datagrams, so `queued` is within the capacity.
             unsafe trains[queued] = clinux_train(first: UInt32(filled), count: 1)
             queued += 1
             (isOpen, openEndpoint, openSegment, openBytes) = (length > 0, endpoint, length, length)
+            openClass = trafficClass
         }
         filled += 1
     }
@@ -101,6 +106,7 @@ struct Outbox: ~Copyable {
             // SAFETY: every waiting train covers datagrams of this pool.
             let result = unsafe socket.send(pool.datagrams, trains + sent, queued - sent)
             if result > 0 {
+                if suspicion != 0 { noteRefusal() }
                 for train in sent..<sent + result { count(unsafe trains[train]) }
                 sent += result
                 continue
@@ -120,10 +126,11 @@ struct Outbox: ~Copyable {
             mayRetry = true
             let size = Int(unsafe trains[sent].count)
             if size > 1 && Outbox.mayBeOfTrains(error) {
-                noteRefusal(error)
+                suspicion = error
                 breakUp(sent)
                 continue
             }
+            suspicion = 0
             drops.add(Outbox.reason(ofSendError: error), size)
             sent += 1
         }
@@ -152,7 +159,9 @@ struct Outbox: ~Copyable {
         [EIO, EINVAL, EMSGSIZE, EOPNOTSUPP, ENOPROTOOPT].contains(error)
     }
 
-    private mutating func noteRefusal(_ error: Int32) {
+    private mutating func noteRefusal() {
+        let error = suspicion
+        suspicion = 0
         refusals += 1
         // EIO: a device that cannot compute checksums, so that no train will ever leave by it.
         let isFinal = error != EINVAL && error != EMSGSIZE
@@ -169,9 +178,12 @@ struct Outbox: ~Copyable {
         let more = Int(train.count) - 1
         for later in stride(from: queued - 1, to: place, by: -1) { unsafe trains[later + more] = unsafe trains[later] }
         // SAFETY: a train covers datagrams of this pool.
-        let address = unsafe pool.datagrams[Int(train.first)].address
+        let (address, trafficClass) = unsafe (
+            pool.datagrams[Int(train.first)].address, pool.datagrams[Int(train.first)].traffic_class
+        )
         for offset in 0...more {
             unsafe pool.datagrams[Int(train.first) + offset].address = address
+            unsafe pool.datagrams[Int(train.first) + offset].traffic_class = trafficClass
             unsafe trains[place + offset] = clinux_train(first: train.first + UInt32(offset), count: 1)
         }
         queued += more

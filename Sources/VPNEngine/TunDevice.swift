@@ -10,27 +10,51 @@ struct TunDevice: ~Copyable, Sendable {
     private let descriptor: FileDescriptor
     /// Which of `.tunnelTCP` and `.tunnelUDP` the kernel granted.
     let offloads: Offloads
+    /// Whether `queue` may add descriptors.
+    let hasQueues: Bool
 
     /// Whether an `OffloadHeader` goes before every packet.
     var hasHeaders: Bool { !offloads.isEmpty }
 
     /// Creates the interface.
     ///
-    /// - Parameter offloads: what to ask for; what the kernel lacks is left out.
-    static func open(name: String, offloads: Offloads = .all) throws(EngineError) -> TunDevice {
+    /// - Parameters:
+    ///   - offloads: what to ask for; what the kernel lacks is left out.
+    ///   - wantsQueues: whether to ask for an interface to which `queue` can add. One that somebody made beforehand has
+    ///     one descriptor.
+    static func open(name: String, offloads: Offloads = .all, wantsQueues: Bool = false) throws(EngineError)
+        -> TunDevice
+    {
+        guard wantsQueues else { return try open(name: name, offloads: offloads, flags: 0) }
+        do {
+            // New: an attach to another daemon's interface would share its packets.
+            return try open(name: name, offloads: offloads, flags: CLINUX_TUN_QUEUES | CLINUX_TUN_NEW)
+        } catch  where error.kind == .interfaceNameTaken {
+            return try open(name: name, offloads: offloads, flags: 0)
+        }
+    }
+
+    private static func open(name: String, offloads: Offloads, flags: UInt32) throws(EngineError) -> TunDevice {
         let wanted = offloads.intersection([.tunnelTCP, .tunnelUDP])
         // UDP alone is not offered by any kernel.
-        guard wanted.contains(.tunnelTCP) else { return try create(name: name, offloads: []) }
-        let device = try create(name: name, offloads: .tunnelTCP)
+        guard wanted.contains(.tunnelTCP) else { return try create(name: name, offloads: [], flags: flags) }
+        let device = try create(name: name, offloads: .tunnelTCP, flags: flags)
         if wanted.contains(.tunnelUDP), clinux_tun_offload(device.raw, 1) == 0 {
-            return TunDevice(owning: device.release(), offloads: wanted)
+            let hasQueues = device.hasQueues
+            return TunDevice(owning: device.release(), offloads: wanted, hasQueues: hasQueues)
         }
         if clinux_tun_offload(device.raw, 0) == 0 { return device }
         _ = consume device
-        return try create(name: name, offloads: [])
+        return try create(name: name, offloads: [], flags: flags)
     }
 
-    private static func create(name: String, offloads: Offloads) throws(EngineError) -> TunDevice {
+    /// One more descriptor of this interface, whose name is given. Offloads are the interface's; the header before packets is
+    /// each descriptor's own.
+    func queue(name: String) throws(EngineError) -> TunDevice {
+        try TunDevice.create(name: name, offloads: offloads, flags: CLINUX_TUN_QUEUES)
+    }
+
+    private static func create(name: String, offloads: Offloads, flags: UInt32) throws(EngineError) -> TunDevice {
         guard NetworkInterface.isValid(name: name) else { throw EngineError(.badInterfaceName, name) }
         let raw = clinux_tun_device()
         switch -raw {
@@ -39,10 +63,12 @@ struct TunDevice: ~Copyable, Sendable {
         default: break
         }
         let descriptor = try FileDescriptor(raw, "opening /dev/net/tun")
+        let all = flags | (offloads.isEmpty ? 0 : CLINUX_TUN_HEADERS)
         // SAFETY: the string is valid and terminated for the call.
-        let result = unsafe name.withCString { unsafe clinux_tun_attach(raw, $0, offloads.isEmpty ? 0 : 1) }
+        let result = unsafe name.withCString { unsafe clinux_tun_attach(raw, $0, all) }
         switch -result {
-        case 0: return TunDevice(owning: descriptor, offloads: offloads)
+        case 0:
+            return TunDevice(owning: descriptor, offloads: offloads, hasQueues: flags & CLINUX_TUN_QUEUES != 0)
         case EPERM: throw EngineError(.noNetAdmin, errno: EPERM, "creating interface \(name)")
         // EINVAL: the name is of an interface that is no TUN.
         case EBUSY, EINVAL, EEXIST: throw EngineError(.interfaceNameTaken, errno: -result, name)
@@ -51,9 +77,10 @@ struct TunDevice: ~Copyable, Sendable {
     }
 
     /// Takes any descriptor that moves one packet a call; tests give a socket pair.
-    init(owning descriptor: consuming FileDescriptor, offloads: Offloads = []) {
+    init(owning descriptor: consuming FileDescriptor, offloads: Offloads = [], hasQueues: Bool = false) {
         self.descriptor = descriptor
         self.offloads = offloads
+        self.hasQueues = hasQueues
     }
 
     private consuming func release() -> FileDescriptor { descriptor }

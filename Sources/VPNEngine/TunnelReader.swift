@@ -66,6 +66,13 @@ struct TunnelReader: ~Copyable {
         return .some(bytes: packet.count)
     }
 
+    /// Forgets what was not given out; how many packets that were.
+    mutating func discard() -> Int {
+        let count = splitter?.remaining ?? 0
+        splitter = nil
+        return count
+    }
+
     /// Puts the next packet into `target` at `start`, where `limit` bytes must be; its length.
     @inline(__always)
     mutating func next(into target: inout MutableSpan<UInt8>, at start: Int) -> Int? {

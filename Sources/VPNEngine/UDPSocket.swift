@@ -41,14 +41,33 @@ struct UDPSocket: ~Copyable, Sendable {
         }
     }
 
+    /// One more socket at the same address; the kernel gives all datagrams of one sender to one of them. This one was bound
+    /// alone, so that an address in use was noticed.
+    func shared() throws(EngineError) -> UDPSocket {
+        let result = clinux_udp_share(raw)
+        guard result == 0 else { throw EngineError(.system, errno: -result, "sharing a UDP port") }
+        return try UDPSocket.bind(
+            family: family, facts.local, facts.receiveBuffer / 2, facts.sendBuffer / 2, facts.offloads, isShared: true)
+    }
+
     private static func bind(
-        family: Int32, _ local: Endpoint, _ receiveBuffer: Int, _ sendBuffer: Int, _ offloads: Offloads
+        family: Int32, _ local: Endpoint, _ receiveBuffer: Int, _ sendBuffer: Int, _ offloads: Offloads,
+        isShared: Bool = false
     ) throws(EngineError) -> UDPSocket {
         let raw = clinux_udp_open(family)
         let subject = text(local)
         if raw == -EAFNOSUPPORT, family != 4 { throw EngineError(.ipv6Missing, errno: EAFNOSUPPORT, "UDP \(subject)") }
         let descriptor = try FileDescriptor(raw, "opening a UDP socket")
 
+        if isShared {
+            let result = clinux_udp_share(raw)
+            guard result == 0 else { throw EngineError(.system, errno: -result, "sharing a UDP port") }
+        }
+        // §7: a datagram that is too long for its path is lost, not cut up: that is how the path is measured.
+        let result = clinux_udp_probe_path(raw, family)
+        guard result == 0 else { throw EngineError(.system, errno: -result, "turning fragmentation off") }
+        // Without it ECN ends at the tunnel, which is allowed.
+        _ = clinux_udp_report_class(raw, family)
         var address = clinux_address(local)
         // SAFETY: the pointers are to locals that outlive the calls.
         let bound = unsafe clinux_udp_bind(raw, family, &address)
@@ -106,6 +125,17 @@ struct UDPSocket: ~Copyable, Sendable {
 
     private static func text(_ endpoint: Endpoint) -> String {
         endpoint.isV4 ? "\(endpoint.address):\(endpoint.port)" : "[\(endpoint.address)]:\(endpoint.port)"
+    }
+}
+
+/// Routes as this host knows them; nothing is sent.
+public enum Route {
+    /// The MTU of the route to an endpoint, in bytes; nil where there is none.
+    public static func mtu(to endpoint: Endpoint) -> Int? {
+        var address = clinux_address(endpoint)
+        // SAFETY: the pointer is to a local that outlives the call.
+        let result = unsafe clinux_udp_route_mtu(&address)
+        return result > 0 ? Int(result) : nil
     }
 }
 

@@ -13,7 +13,7 @@ import VPNCore
 struct Worker: ~Copyable {
     let tunnel: TunDevice
     let socket: UDPSocket
-    let poller: Poller
+    private let poller: Poller
     let commands: CommandMailbox
     let events: EventMailbox
     let counters: WorkerCounters
@@ -24,12 +24,15 @@ struct Worker: ~Copyable {
     var outgoing: Outbox
     var reader: TunnelReader
     var writer: TunnelWriter
+    /// A packet that its path does not carry, and what is said of it.
+    let aside: BufferPool
+    var answers: TunnelWriter
 
     /// The kernel's send buffer is full: nothing is read from the TUN until there is room, so that senders slow down
     /// instead of losing packets here.
-    var isBlocked = false
-    var hasTunnel: Bool
-    var isStopping = false
+    private(set) var isBlocked = false
+    private(set) var hasTunnel: Bool
+    private var isStopping = false
 
     /// - Parameter largestPacket: the inner MTU, or what the outer path carries, whatever is more.
     static func make(
@@ -64,6 +67,8 @@ struct Worker: ~Copyable {
         reader = TunnelReader(limit: largestPacket)
         writer = TunnelWriter(self.tunnel.offloads, hasHeaders: self.tunnel.hasHeaders)
         outgoing = Outbox(packet: largestPacket, sendsTrains: offloads.contains(.sendTrains))
+        aside = BufferPool(packet: max(largestPacket, PacketTooBig.largest), capacity: 2)
+        answers = TunnelWriter([], hasHeaders: self.tunnel.hasHeaders)
     }
 
     /// Moves packets until told to stop.
@@ -82,8 +87,8 @@ struct Worker: ~Copyable {
 
     // MARK: - Commands
 
-    private mutating func obey() {
-        commands.wakeUp.silence()
+    /// Does what the node wants done. Not while a train is half told.
+    mutating func obey() {
         let now = MonotonicClock.now
         for command in commands.drain() {
             switch command {
@@ -105,19 +110,40 @@ struct Worker: ~Copyable {
         unsafe datagram.withUnsafeBufferPointer {
             if let base = $0.baseAddress { unsafe room.update(from: base, count: $0.count) }
         }
-        queue(Limits.headroom..<Limits.headroom + datagram.count, carrier)
+        queue(Limits.headroom..<Limits.headroom + datagram.count, carrier, trafficClass: 0)
     }
 
-    mutating func sendStaged(_ now: Instant) {
+    private mutating func sendStaged(_ now: Instant) {
         while true {
             if outgoing.isFull { transmit() }
             // What cannot go now is asked for again when the socket takes more (`resume`).
             guard !outgoing.isFull else { return }
             // SAFETY: the memory lives as long as the outbox, and the span no longer than this round.
             var buffer = unsafe MutableSpan(_unsafeStart: outgoing.memory, count: outgoing.size)
-            guard let (datagram, carrier) = plane.nextStaged(into: &buffer, now: now) else { return }
-            queue(datagram, carrier)
+            guard let (datagram, carrier, trafficClass) = plane.sender.nextStaged(into: &buffer, now: now) else {
+                return
+            }
+            queue(datagram, carrier, trafficClass: trafficClass)
         }
+    }
+
+    // MARK: - The kernel's send buffer
+
+    mutating func setBlocked(_ blocked: Bool) {
+        guard blocked != isBlocked else { return }
+        isBlocked = blocked
+        poller.change(socket.raw, .socket, readable: true, writable: blocked)
+        if hasTunnel { poller.change(tunnel.raw, .tunnel, readable: !blocked) }
+    }
+
+    /// Goes on after the kernel took no more.
+    private mutating func resume() {
+        transmit()
+        if isBlocked { return }
+        sendStaged(MonotonicClock.now)
+        transmit()
+        // No event tells of packets that were read already.
+        if reader.hasPackets { readTunnel() }
     }
 
     // MARK: - Reports

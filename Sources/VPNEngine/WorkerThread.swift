@@ -4,7 +4,7 @@
 
 import CLinux
 import Glibc
-import Synchronization
+import VPNLock
 
 /// A running thread. `join` must be called once before the last reference goes.
 final class WorkerThread: Sendable {
@@ -18,7 +18,7 @@ final class WorkerThread: Sendable {
         }
     }
 
-    private let thread: Mutex<pthread_t?>
+    private let thread: Guarded<pthread_t?>
 
     /// Starts a thread, with all signals blocked: they belong to the main thread.
     /// - Parameter name: at most 15 bytes are shown.
@@ -44,7 +44,7 @@ final class WorkerThread: Sendable {
             unsafe start.release()
             throw EngineError(.system, errno: result, "starting a thread")
         }
-        thread = Mutex(id)
+        thread = Guarded(id)
     }
 
     /// Waits for the thread to end; later calls return at once.

@@ -1,15 +1,15 @@
+@_spi(Simulation) public import VPNCrypto
 // SPDX-License-Identifier: Apache-2.0
 // A stand-in for the dear primitives of a handshake: the same sizes, the same dependence of every output on every
 // input, seeded, a hundred times cheaper, and no security at all. Only simulations link it: no product target depends
 // on VPNTesting. Hashes, key schedule and packet cipher stay the real ones.
-import Synchronization
-@_spi(Simulation) public import VPNCrypto
+import VPNLock
 
 /// Seeded primitives for long simulations.
 public final class RehearsalCryptography: HandshakeCryptography {
-    private let random: Mutex<SeededRandom>
+    private let random: Guarded<SeededRandom>
 
-    public init(seed: UInt64) { random = Mutex(SeededRandom(seed: seed)) }
+    public init(seed: UInt64) { random = Guarded(SeededRandom(seed: seed)) }
 
     public func randomBytes(_ count: Int) -> [UInt8] { random.withLock { $0.bytes(count) } }
 

@@ -14,6 +14,8 @@ public final class VirtualHost {
     public private(set) var events: [(at: Instant, event: Event)] = []
     /// Inner packets that came through the tunnel.
     public private(set) var delivered: [[UInt8]] = []
+    /// Inner packets that were longer than the path, and what it carries.
+    public private(set) var exceeded: [(packet: [UInt8], mtu: Int)] = []
     public private(set) var remembered: [PinnedPeer] = []
     public var dataPlaneDrops: DropCounters { plane.drops }
     public private(set) var bytesSent = 0
@@ -88,7 +90,7 @@ public final class VirtualHost {
         guard datagram.count <= buffer.count else { return }
         buffer.replaceSubrange(0..<datagram.count, with: datagram)
         var span = buffer.mutableSpan
-        let verdict = plane.inbound(&span, datagram: 0..<datagram.count, from: .udp(source), now: now)
+        let verdict = plane.inbound(&span, datagram: 0..<datagram.count, now: now)
         if let first = verdict.firstData { machine.firstDataReceived(first, now: now) }
         switch verdict.outcome {
         case .handshake: machine.receive(datagram, on: .udp(source), now: now)
@@ -108,10 +110,11 @@ public final class VirtualHost {
         var span = buffer.mutableSpan
         let verdict = plane.outbound(&span, packet: start..<start + packet.count, now: now)
         switch verdict {
-        case .transmit(let range, let carrier):
+        case .transmit(let range, let carrier, _):
             transmit(Array(buffer[range]), carrier, send: send)
         case .staged(let slot, let wantSession):
             if wantSession { machine.sessionWanted(slot, now: now) }
+        case .exceeds(let mtu): exceeded.append((packet, mtu))
         case .drop: break
         }
         drain(now: now, send: send)
@@ -136,7 +139,7 @@ public final class VirtualHost {
     private func flushStaged(now: Instant, send: (VirtualDatagram) -> Void) {
         while true {
             var span = buffer.mutableSpan
-            guard let (range, carrier) = plane.nextStaged(into: &span, now: now) else { return }
+            guard let (range, carrier, _) = plane.sender.nextStaged(into: &span, now: now) else { return }
             transmit(Array(buffer[range]), carrier, send: send)
         }
     }

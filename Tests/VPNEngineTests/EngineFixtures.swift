@@ -4,10 +4,10 @@
 
 import Dispatch
 import Glibc
-import Synchronization
 import Testing
 import VPNCore
 import VPNCrypto
+import VPNLock
 
 @testable import VPNEngine
 
@@ -56,9 +56,9 @@ func readPacket(_ descriptor: Int32) -> [UInt8]? {
 
 /// Collects an engine's events and lets a test wait for one.
 final class EventLog: Sendable {
-    private let events = Mutex<[EngineEvent]>([])
+    private let events = Guarded<[EngineEvent]>([])
     private let bell = DispatchSemaphore(value: 0)
-    private let engine = Mutex<Engine?>(nil)
+    private let engine = Guarded<Engine?>(nil)
 
     func attach(_ engine: Engine) { self.engine.withLock { $0 = engine } }
 
@@ -110,7 +110,7 @@ final class PrivateHost: Sendable {
     private init(pool: JobPool) { self.pool = pool }
 
     func run<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) throws -> Value {
-        let result = Mutex<Result<Value, any Error>?>(nil)
+        let result = Guarded<Result<Value, any Error>?>(nil)
         let box = ResultBox(result: result)
         let done = DispatchSemaphore(value: 0)
         guard
@@ -125,9 +125,9 @@ final class PrivateHost: Sendable {
     }
 
     private final class ResultBox<Value: Sendable>: Sendable {
-        let result: Mutex<Result<Value, any Error>?>
+        let result: Guarded<Result<Value, any Error>?>
 
-        init(result: consuming Mutex<Result<Value, any Error>?>) { self.result = result }
+        init(result: consuming Guarded<Result<Value, any Error>?>) { self.result = result }
     }
 }
 

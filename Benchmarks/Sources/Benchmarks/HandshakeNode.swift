@@ -55,7 +55,7 @@ final class HandshakeNode {
         account {
             buffer.replaceSubrange(0..<datagram.count, with: datagram)
             var span = buffer.mutableSpan
-            let verdict = plane.inbound(&span, datagram: 0..<datagram.count, from: .udp(source), now: now)
+            let verdict = plane.inbound(&span, datagram: 0..<datagram.count, now: now)
             if let session = verdict.firstData { machine.firstDataReceived(session, now: now) }
             switch verdict.outcome {
             case .handshake: machine.receive(datagram, on: .udp(source), now: now)

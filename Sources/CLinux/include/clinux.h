@@ -60,9 +60,15 @@ int clinux_eventfd_take(int fd);
 
 /// Opens /dev/net/tun alone, to tell why it cannot be; descriptor or −errno.
 int clinux_tun_device(void);
-/// Turns a descriptor of /dev/net/tun into the TUN interface `name` (≤ 15 bytes); 0 or −errno. With `headers`, every
-/// packet read or written has 10 bytes of struct virtio_net_hdr before it.
-int clinux_tun_attach(int fd, const char *_Nonnull name, int headers);
+/// Every packet read or written has 10 bytes of struct virtio_net_hdr before it.
+#define CLINUX_TUN_HEADERS 1u
+/// The interface has several descriptors; one more attach with the same flags adds one.
+#define CLINUX_TUN_QUEUES 2u
+/// The interface must be new: −EBUSY if there is one of that name.
+#define CLINUX_TUN_NEW 4u
+
+/// Turns a descriptor of /dev/net/tun into the TUN interface `name` (≤ 15 bytes); 0 or −errno.
+int clinux_tun_attach(int fd, const char *_Nonnull name, unsigned flags);
 /// Takes packets with unfinished checksums and TCP in pieces of up to 64 KiB, and with `udp` UDP as well; 0 or −errno.
 int clinux_tun_offload(int fd, int udp);
 /// The index of an interface in this network namespace; or −errno.
@@ -95,6 +101,15 @@ struct clinux_address {
 /// A non-blocking UDP socket; `family` is 4, 6, or 46 for one that speaks both; descriptor or −errno.
 int clinux_udp_open(int family);
 int clinux_udp_bind(int fd, int family, const struct clinux_address *_Nonnull address);
+/// Lets sockets of the same user bind the same address and share what arrives, by sender (SO_REUSEPORT); 0 or −errno. The first
+/// may be bound already: then it was alone.
+int clinux_udp_share(int fd);
+/// Never fragments, and goes by the device's MTU alone, not by what ICMP says of the path; 0 or −errno.
+int clinux_udp_probe_path(int fd, int family);
+/// Reports DSCP and ECN of what arrives; 0 or −errno.
+int clinux_udp_report_class(int fd, int family);
+/// The MTU of the route to an address, as the kernel knows it without sending anything; or −errno.
+int clinux_udp_route_mtu(const struct clinux_address *_Nonnull address);
 /// The address that a socket is bound to; 0 or −errno.
 int clinux_udp_local_address(int fd, struct clinux_address *_Nonnull address);
 /// Asks for buffers of so many bytes (0 leaves one as it is), by force where permitted; gives what the kernel really
@@ -111,6 +126,8 @@ struct clinux_datagram {
     /// Receiving: not 0 if these bytes are a train of datagrams from one sender, each of this size but the last, which
     /// may be shorter (UDP_GRO).
     uint32_t segment;
+    /// DSCP and ECN: IPv4's TOS byte, IPv6's traffic class. Of a train, the first datagram's.
+    uint8_t traffic_class;
     struct clinux_address address;
 };
 

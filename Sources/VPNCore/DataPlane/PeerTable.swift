@@ -15,17 +15,31 @@ struct PeerTable {
         var staged = StagedPackets()
         var lastWanted: Instant?
         var isReady = false
+        /// Counters of the session that this worker may use.
+        var counters = CounterBlock()
+        /// The longest inner packet that goes to this peer.
+        var mtu: Int
+
+        init(mtu: Int) { self.mtu = mtu }
 
         mutating func setSession(_ new: Session?) {
+            if owner === new { return }
             owner = new
             session = new.map { SessionReference($0) }
+            counters = CounterBlock()
         }
     }
 
+    private let mtu: Int
     private var peers: [Peer] = []
+    /// Which peer a session that is sent by, of this local index, belongs to.
+    private var slots: [UInt32: PeerSlot] = [:]
     private var stagedBytes = 0
     /// Slots with a session and packets that waited for it.
     private var ready: Deque<PeerSlot> = []
+
+    /// - Parameter mtu: of a peer of whose path nothing is known.
+    init(mtu: Int) { self.mtu = mtu }
 
     // MARK: - Packet path
 
@@ -37,10 +51,22 @@ struct PeerTable {
     @inline(__always)
     func sendingCarrier(of slot: PeerSlot) -> Carrier { peers[slot].carrier! }
 
+    /// The longest inner packet to a peer that is in the table.
+    @inline(__always)
+    func mtu(of slot: PeerSlot) -> Int { peers[slot].mtu }
+
+    /// A counter of the peer's sending session; nil if its key is spent.
+    @inline(__always)
+    mutating func counter(_ slot: PeerSlot, of session: SessionReference, now: Instant) -> UInt64? {
+        session.withSession { peers[slot].counters.take(of: $0, now: now) }
+    }
+
     // MARK: - Changes
 
     mutating func activate(_ session: Session, _ carrier: Carrier) {
         grow(to: session.peer)
+        stopSending(session.peer)
+        slots[session.localIndex] = session.peer
         peers[session.peer].setSession(session)
         peers[session.peer].carrier = carrier
         peers[session.peer].lastWanted = nil
@@ -52,29 +78,37 @@ struct PeerTable {
         peers[slot].carrier = carrier
     }
 
-    /// Stops sending by this session, if its peer does.
-    mutating func forget(_ session: Session) {
-        if self.session(of: session.peer) === session { stopSending(session.peer) }
+    mutating func limit(_ slot: PeerSlot, mtu: Int) {
+        grow(to: slot)
+        peers[slot].mtu = mtu
+    }
+
+    /// Stops sending by the session of this local index, if its peer does.
+    mutating func retire(_ index: UInt32) {
+        if let slot = slots[index] { stopSending(slot) }
     }
 
     mutating func stopSending(_ slot: PeerSlot) {
-        if slot < peers.count { peers[slot].setSession(nil) }
+        guard slot < peers.count, let session = peers[slot].owner else { return }
+        slots[session.localIndex] = nil
+        peers[slot].setSession(nil)
     }
 
     /// Forgets a peer; says how many packets were waiting.
     mutating func remove(_ slot: PeerSlot) -> Int {
         guard slot < peers.count else { return 0 }
+        stopSending(slot)
         let count = peers[slot].staged.count
         stagedBytes -= peers[slot].staged.bytes
         let wasReady = peers[slot].isReady
-        peers[slot] = Peer()
+        peers[slot] = Peer(mtu: mtu)
         peers[slot].isReady = wasReady
         return count
     }
 
     private mutating func grow(to slot: PeerSlot) {
         precondition((0..<Limits.peerSlots).contains(slot))
-        while peers.count <= slot { peers.append(Peer()) }
+        while peers.count <= slot { peers.append(Peer(mtu: mtu)) }
     }
 
     // MARK: - Waiting packets

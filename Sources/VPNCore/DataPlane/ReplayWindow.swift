@@ -43,7 +43,13 @@ public struct ReplayWindow: Sendable {
     @inline(__always)
     public mutating func accept(_ counter: UInt64) -> ReplayVerdict {
         let verdict = check(counter)
-        guard verdict == .fresh else { return verdict }
+        if verdict == .fresh { mark(counter) }
+        return verdict
+    }
+
+    /// Marks a counter that `check` has just found fresh and whose datagram was authenticated.
+    @inline(__always)
+    mutating func mark(_ counter: UInt64) {
         if isEmpty {
             isEmpty = false
             highest = counter
@@ -51,7 +57,6 @@ public struct ReplayWindow: Sendable {
             advance(to: counter)
         }
         blocks[index(of: counter)] |= bit(of: counter)
-        return .fresh
     }
 
     /// Clears the blocks that the window enters; a jump beyond the ring clears all of it once.

@@ -5,6 +5,7 @@
 
 import Synchronization
 public import VPNCrypto
+internal import VPNLock
 
 /// Who began the handshake that made a session.
 public enum SessionRole: String, Hashable, Sendable {
@@ -41,7 +42,7 @@ public final class Session: Sendable {
     private let receiveKey: PacketKey
     private let firstCounter: UInt64
     private let nextCounter: Atomic<UInt64>
-    private let window: Mutex<ReplayWindow>
+    private let window: Guarded<ReplayWindow>
     private let failedOpens = Atomic<UInt64>(0)
 
     private let isConfirmedFlag: Atomic<Bool>
@@ -80,77 +81,118 @@ public final class Session: Sendable {
         self.receiveKey = receiveKey
         firstCounter = counterStart
         nextCounter = Atomic(counterStart)
-        window = Mutex(ReplayWindow(width: windowWidth))
+        window = Guarded(ReplayWindow(width: windowWidth))
         isConfirmedFlag = Atomic(isConfirmed)
     }
 
     // MARK: - Packet path
 
-    /// Seals the payload at `payload` of `buffer` in place into a DATA datagram.
+    /// Takes `count` counters for one thread and gives the first; nil if the sending key reached its hard limit.
+    func reserve(_ count: UInt64) -> UInt64? {
+        // §7: the counter never wraps; hard stop at 2^30 frames a phase. An increment past it is harmless: it would
+        // take centuries of refused calls to reach 2^64.
+        let first = nextCounter.wrappingAdd(count, ordering: .relaxed).oldValue
+        return first &+ count &- firstCounter <= Limits.framesPerPhase ? first : nil
+    }
+
+    /// The first counter that nobody has reserved.
+    @inline(__always)
+    var reservedCounters: UInt64 { nextCounter.load(ordering: .relaxed) }
+
+    /// Seals the payload at `payload` of `buffer` in place into a DATA datagram; it is not accounted (`account(sent:)`).
     ///
     /// 20 bytes before the payload are overwritten by the headers, and padding and 16 bytes of tag after it; that room
     /// must exist: padding is never shortened for lack of it.
-    /// - Parameter ceiling: the longest plaintext (frame header included) that padding may reach.
-    /// - Returns: where the datagram lies, or nil if the sending key reached its hard limit.
-    public func seal(
-        _ buffer: inout MutableSpan<UInt8>, type: FrameType, payload: Range<Int>, padding: PaddingPolicy = .none,
-        ceiling: Int = .max, now: Instant
-    ) -> Range<Int>? {
+    /// - Parameters:
+    ///   - counter: reserved for this datagram alone.
+    ///   - ceiling: the longest plaintext (frame header included) that padding may reach.
+    /// - Returns: where the datagram lies.
+    @inline(__always)
+    func seal(
+        _ buffer: inout MutableSpan<UInt8>, type: FrameType, payload: Range<Int>, counter: UInt64,
+        padding: PaddingPolicy, ceiling: Int
+    ) -> Range<Int> {
         precondition(payload.count <= Limits.largestPayload)
         let longest = min(ceiling, Limits.largestPlaintext)
         let plaintext = padding.paddedLength(Limits.frameHeader + payload.count, ceiling: longest)
         let start = payload.lowerBound - Limits.frameHeader - Limits.outerHeader
         let end = start + Limits.outerHeader + plaintext + Limits.tag
         precondition(start >= 0 && end <= buffer.count)
-
-        // §7: the counter never wraps; hard stop at 2^30 frames a phase. An increment past it is harmless: it would
-        // take centuries of refused calls to reach 2^64.
-        let counter = nextCounter.wrappingAdd(1, ordering: .relaxed).oldValue
-        guard counter &- firstCounter < Limits.framesPerPhase else { return nil }
-
         Frame.encode(type, &buffer, payload: payload, plaintextEnd: end - Limits.tag)
         let bodyLength = UInt16(truncatingIfNeeded: end - start - Limits.outerHeader)
         OuterHeader(type: .data0, bodyLength: bodyLength, receiverIndex: remoteIndex, word: counter)
             .encode(into: &buffer, at: start)
         sendKey.seal(&buffer, range: start..<end, counter: counter)
-
-        packetsOut.wrappingAdd(1, ordering: .relaxed)
-        bytesOut.wrappingAdd(UInt64(end - start), ordering: .relaxed)
-        lastSentNanoseconds.store(now.nanoseconds, ordering: .relaxed)
-        if type == .ip { lastPayloadNanoseconds.store(now.nanoseconds, ordering: .relaxed) }
         return start..<end
     }
 
-    /// Opens in place the DATA datagram that is exactly `datagram` of `buffer`, whose header was decoded before.
-    public func open(
-        _ buffer: inout MutableSpan<UInt8>, datagram: Range<Int>, header: OuterHeader, now: Instant
+    /// Notes datagrams that were sealed, once for all of a batch.
+    func account(sent tally: SessionTally, now: Instant) {
+        packetsOut.wrappingAdd(tally.packets, ordering: .relaxed)
+        bytesOut.wrappingAdd(tally.bytes, ordering: .relaxed)
+        lastSentNanoseconds.store(now.nanoseconds, ordering: .relaxed)
+        if tally.hasPayload { lastPayloadNanoseconds.store(now.nanoseconds, ordering: .relaxed) }
+    }
+
+    /// Opens in place the DATA datagrams at the beginning of a train that are of this session, with the window's lock taken
+    /// once for all of them.
+    ///
+    /// - Parameters:
+    ///   - header: of the first datagram, which is DATA for this session.
+    ///   - verdicts: what each was, in order.
+    func open(
+        _ buffer: inout MutableSpan<UInt8>, train: Train, header: OuterHeader, now: Instant,
+        into verdicts: inout OpenedTrain
+    ) {
+        var tally = SessionTally()
+        // §7: drop a key after 2^36 failed opens.
+        let isSpent = failedOpens.load(ordering: .relaxed) >= Limits.failedOpens
+        var failures: UInt64 = 0
+        window.withLock { window in
+            var header = header
+            var place = 0
+            while true {
+                let datagram = train.datagram(place)
+                let verdict =
+                    isSpent ? .drop(.receiveKeySpent) : open(&buffer, datagram: datagram, header: header, &window)
+                switch verdict {
+                case .drop(.authentication): failures += 1
+                case .drop: break
+                case .frame, .violation:
+                    tally.packets += 1
+                    tally.bytes += UInt64(datagram.count)
+                }
+                verdicts.append(verdict)
+                place += 1
+                guard place < train.count, !verdicts.isFull,
+                    case .header(let next) = OuterHeader.decode(buffer, train.datagram(place)),
+                    next.type.isData, next.receiverIndex == localIndex
+                else { return }
+                header = next
+            }
+        }
+        if failures > 0 { countFailedOpens(failures) }
+        guard tally.packets > 0 else { return }
+        packetsIn.wrappingAdd(tally.packets, ordering: .relaxed)
+        bytesIn.wrappingAdd(tally.bytes, ordering: .relaxed)
+        lastReceivedNanoseconds.store(now.nanoseconds, ordering: .relaxed)
+    }
+
+    @inline(__always)
+    private func open(
+        _ buffer: inout MutableSpan<UInt8>, datagram: Range<Int>, header: OuterHeader, _ window: inout ReplayWindow
     ) -> OpenVerdict {
         guard datagram.count >= Limits.smallestData else { return .drop(.tooShort) }
         // §7: phase 0 is the only one until the ratchet exists.
         guard header.type == .data0 else { return .drop(.keyPhase) }
         // §7: check, open, **then** mark.
-        switch window.withLock({ $0.check(header.word) }) {
+        switch window.check(header.word) {
         case .fresh: break
         case .duplicate: return .drop(.replayDuplicate)
         case .tooOld: return .drop(.replayTooOld)
         }
-        // §7: drop a key after 2^36 failed opens.
-        guard failedOpens.load(ordering: .relaxed) < Limits.failedOpens else { return .drop(.receiveKeySpent) }
-        guard receiveKey.open(&buffer, range: datagram, counter: header.word) else {
-            countFailedOpens(1)
-            return .drop(.authentication)
-        }
-        // Another thread may have opened a copy meanwhile: only one of them is told `.fresh`.
-        switch window.withLock({ $0.accept(header.word) }) {
-        case .fresh: break
-        case .duplicate: return .drop(.replayDuplicate)
-        case .tooOld: return .drop(.replayTooOld)
-        }
-
-        packetsIn.wrappingAdd(1, ordering: .relaxed)
-        bytesIn.wrappingAdd(UInt64(datagram.count), ordering: .relaxed)
-        lastReceivedNanoseconds.store(now.nanoseconds, ordering: .relaxed)
-
+        guard receiveKey.open(&buffer, range: datagram, counter: header.word) else { return .drop(.authentication) }
+        window.mark(header.word)
         let plaintext = datagram.lowerBound + Limits.outerHeader..<datagram.upperBound - Limits.tag
         switch Frame.decode(buffer, plaintext) {
         case .frame(let view): return .frame(view)
@@ -169,12 +211,16 @@ public final class Session: Sendable {
         let front = Limits.outerHeader + Limits.frameHeader
         let longest = min(ceiling, Limits.largestPlaintext)
         let plaintext = padding.paddedLength(Limits.frameHeader + payload.count, ceiling: longest)
+        guard let counter = reserve(1) else { return nil }
         var bytes = [UInt8](repeating: 0, count: Limits.outerHeader + plaintext + Limits.tag)
         bytes.replaceSubrange(front..<front + payload.count, with: payload)
         var span = bytes.mutableSpan
-        let sealed = seal(
-            &span, type: type, payload: front..<front + payload.count, padding: padding, ceiling: longest, now: now)
-        return sealed == nil ? nil : bytes
+        _ = seal(
+            &span, type: type, payload: front..<front + payload.count, counter: counter, padding: padding,
+            ceiling: longest)
+        account(
+            sent: SessionTally(packets: 1, bytes: UInt64(bytes.count), hasPayload: type == .ip), now: now)
+        return bytes
     }
 
     /// Opens a whole datagram that is known to be DATA for this session.
@@ -184,8 +230,9 @@ public final class Session: Sendable {
         else { return .drop(.unknownIndex) }
         var bytes = datagram
         var span = bytes.mutableSpan
-        let verdict = open(&span, datagram: 0..<datagram.count, header: header, now: now)
-        switch verdict {
+        var opened = OpenedTrain()
+        open(&span, train: Train(0..<datagram.count), header: header, now: now, into: &opened)
+        switch opened[0] {
         case .frame(let view): return .frame(view.type, Array(bytes[view.payload]))
         case .drop(let reason): return .drop(reason)
         case .violation(let reason): return .violation(reason)
@@ -231,17 +278,6 @@ public final class Session: Sendable {
             framesLeft: Limits.framesPerPhase
                 - min(Limits.framesPerPhase, nextCounter.load(ordering: .relaxed) &- firstCounter))
     }
-}
-
-/// What a session counted: datagrams and bytes on the wire without UDP and IP headers.
-public struct SessionStatistics: Hashable, Sendable {
-    public var packetsIn: UInt64
-    public var bytesIn: UInt64
-    public var packetsOut: UInt64
-    public var bytesOut: UInt64
-    public var failedOpens: UInt64
-    /// Frames that the sending key may still seal.
-    public var framesLeft: UInt64
 }
 
 /// What opening a whole datagram gave: `OpenVerdict` with the payload copied out.

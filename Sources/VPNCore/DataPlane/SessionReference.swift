@@ -4,12 +4,18 @@
 
 /// An unretained reference to a session that its holder owns elsewhere.
 @safe
-struct SessionReference {
+struct SessionReference: Equatable {
     private let session: Unmanaged<Session>
+
+    /// Whether it is the same session.
+    @inline(__always)
+    static func == (a: SessionReference, b: SessionReference) -> Bool {
+        unsafe a.session.toOpaque() == b.session.toOpaque()
+    }
 
     /// - Parameter session: the holder keeps it alive for as long as it keeps this value.
     init(_ session: Session) {
-        // SAFETY: see above; the two tables that use this type have an owning reference beside each.
+        // SAFETY: see above; whoever uses this type has an owning reference in a table, and lets go of this one first.
         unsafe self.session = Unmanaged.passUnretained(session)
     }
 

@@ -78,6 +78,14 @@ struct InternetChecksum {
     @inline(__always)
     var isValid: Bool { folded == 0xFFFF }
 
+    /// A checksum after one 16-bit word under it changed (RFC 1624, eqn. 3).
+    static func updated(_ checksum: UInt16, from old: UInt16, to new: UInt16) -> UInt16 {
+        var sum = UInt32(~checksum) + UInt32(~old) + UInt32(new)
+        sum = (sum >> 16) + (sum & 0xFFFF)
+        sum = (sum >> 16) + (sum & 0xFFFF)
+        return ~UInt16(truncatingIfNeeded: sum)
+    }
+
     @inline(__always)
     private static func add(_ value: UInt64, to sum: inout UInt64) {
         let (partial, carry) = sum.addingReportingOverflow(value)

@@ -63,6 +63,13 @@ public struct PacketSplitter: Sendable {
         return payloadStart - packet.lowerBound + min(Int(header.segmentSize), packet.upperBound - payloadStart)
     }
 
+    /// How many packets `next` still gives.
+    public var remaining: Int {
+        if isFinished { return 0 }
+        guard shape != .single else { return 1 }
+        return (packet.upperBound - offset + Int(header.segmentSize) - 1) / Int(header.segmentSize)
+    }
+
     /// Writes the next packet into `target` at `start` and gives its length; nil when there is none left.
     ///
     /// - Parameters:

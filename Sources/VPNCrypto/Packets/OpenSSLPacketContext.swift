@@ -2,7 +2,7 @@
 // The fallback behind `PacketKey`: OpenSSL's EVP. Correct first: its contexts change with every call, so a lock guards them.
 
 internal import CLibcrypto
-internal import Synchronization
+internal import VPNLock
 
 /// Two cipher contexts with their key schedules kept, one for each direction of work.
 @safe
@@ -10,7 +10,7 @@ final class OpenSSLPacketContext: @unchecked Sendable {
     // Sendable: the contexts are touched only under the lock.
     private let sealing: OpaquePointer
     private let opening: OpaquePointer
-    private let lock = Mutex(())
+    private let lock = Guarded(())
 
     init(_ cipher: PacketCipher, key: borrowing Secret) {
         // SAFETY: the secret holds the 32 bytes that the function reads.

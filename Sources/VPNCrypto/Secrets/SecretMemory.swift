@@ -4,7 +4,7 @@
 
 internal import CLibcrypto
 internal import Glibc
-internal import Synchronization
+internal import VPNLock
 
 /// The process's one pool of secret memory. Blocks are powers of two of at least 32 bytes and never go back to the kernel.
 @safe
@@ -22,7 +22,7 @@ final class SecretMemory: Sendable {
         var unlockedSlabs = 0
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     private init() {
         // The first slab is made at once, so that `isLocked` means something before the first secret.

@@ -69,6 +69,10 @@ enum ConfigurationTable {
             ConfigurationKey(
                 "network.udp_recv_buffer_size", .integer(4096...1_073_741_824), default: .integer(8_388_608),
                 "Bytes asked for with SO_RCVBUF and SO_SNDBUF."),
+            ConfigurationKey(
+                "network.workers", .wordOrInteger(["auto"], 1...NodePlan.mostWorkers), default: .text("auto"),
+                "Workers that move packets, each with a queue of the tunnel, a socket and two threads. auto: one for each core."
+            ),
         ])
 
     private static let tunnel = ConfigurationSection(
@@ -84,7 +88,12 @@ enum ConfigurationTable {
                 "Its own addresses with the length of their network: [10.77.0.1/24, \"fd77::1/64\"]."),
             ConfigurationKey(
                 "tunnel.mtu", .wordOrInteger(["auto"], Limits.smallestInnerMTU...65535), default: .text("auto"),
-                "Bytes of an inner packet. auto: what fits a path of 1500 bytes."),
+                "Bytes of an inner packet. auto: what fits the routes to the peers that have an endpoint, else a path of 1500 bytes."
+            ),
+            ConfigurationKey(
+                "tunnel.carry_dscp", .boolean, default: .boolean(true),
+                "Shows the DSCP of inner packets outside, as routers on the way may want it. ECN is carried in any case."
+            ),
         ])
 
     private static let peers = ConfigurationSection(

@@ -75,11 +75,12 @@ extension NodeConfiguration {
             bindHost: IPAddress(document.text("network.bind_host"))!,
             listenPort: UInt16(document.integer("network.listen_port")),
             maximumConcurrentDatagrams: document.integer("network.max_concurrent_datagrams"),
-            socketBufferSize: document.integer("network.udp_recv_buffer_size"))
+            socketBufferSize: document.integer("network.udp_recv_buffer_size"),
+            workers: document.effective("network.workers").integer)
         tunnel = Tunnel(
             isEnabled: document.boolean("tunnel.enabled"), interface: document.text("tunnel.interface"),
             addresses: document.texts("tunnel.addresses").map { try! InterfaceAddress($0) },
-            mtu: document.effective("tunnel.mtu").integer)
+            mtu: document.effective("tunnel.mtu").integer, carriesDSCP: document.boolean("tunnel.carry_dscp"))
         peers = (0..<document.count(of: "peers")).map { document.peer($0) }
         bootstrapPeers = document.bootstrapPeers
         rekey = Rekey(

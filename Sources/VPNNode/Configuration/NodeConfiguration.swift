@@ -37,6 +37,8 @@ public struct NodeConfiguration: Sendable {
         public var maximumConcurrentDatagrams: Int
         /// Bytes.
         public var socketBufferSize: Int
+        /// Nil = one for each core.
+        public var workers: Int?
     }
 
     public struct Tunnel: Sendable, Hashable {
@@ -45,6 +47,7 @@ public struct NodeConfiguration: Sendable {
         public var addresses: [InterfaceAddress]
         /// Bytes of an inner packet; nil = auto.
         public var mtu: Int?
+        public var carriesDSCP: Bool
     }
 
     public struct Peer: Sendable, Hashable {

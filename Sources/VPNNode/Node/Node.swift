@@ -67,7 +67,7 @@ public actor Node {
                 "event": "node.listening", "address": "\(socket.local.text)",
                 "receive_buffer": .stringConvertible(socket.receiveBuffer),
                 "send_buffer": .stringConvertible(socket.sendBuffer),
-                "offloads": "\(engine.offloads)",
+                "offloads": "\(engine.offloads)", "workers": .stringConvertible(engine.workers),
                 "interface": "\(engine.interface?.name ?? "none")", "mtu": .stringConvertible(plan.parameters.mtu),
                 "peer_id": "\(identity.peerID.hex)",
             ])

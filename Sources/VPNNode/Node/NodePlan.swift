@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a checked configuration to what the core and the engine are made with. Pure but for looking up names.
+internal import Foundation
 internal import VPNCore
 internal import VPNCrypto
 internal import VPNEngine
@@ -18,6 +19,8 @@ struct NodePlan {
     /// Enough for a burst of callers; each is 1.85 ms of work and 200 bytes.
     static let ephemeralsKept = 16
     static let resolvePause = Duration.seconds(30)
+    /// As many as an engine takes.
+    static let mostWorkers = EngineConfiguration.mostWorkers
 
     init(_ configuration: NodeConfiguration, identity: LoadedIdentity) {
         var unresolved: [EndpointName] = []
@@ -63,16 +66,23 @@ struct NodePlan {
         }
         engine = EngineConfiguration(
             tunnel: tunnel, listen: Endpoint(configuration.network.bindHost, port: configuration.network.listenPort),
-            receiveBuffer: configuration.network.socketBufferSize, sendBuffer: configuration.network.socketBufferSize)
+            receiveBuffer: configuration.network.socketBufferSize, sendBuffer: configuration.network.socketBufferSize,
+            carriesDSCP: configuration.tunnel.carriesDSCP,
+            workers: configuration.network.workers
+                ?? min(ProcessInfo.processInfo.activeProcessorCount, NodePlan.mostWorkers))
         self.unresolved = unresolved
         self.warnings = warnings
     }
 
     static func bootstrapName(_ name: EndpointName) -> String { "bootstrap \(name)" }
 
-    /// §8: 1436 on 1500 bytes of IPv4, 1416 where IPv6 may carry it.
+    /// §8: what the narrowest route to an endpoint leaves; without one, what a path of 1500 bytes does where IPv6 may be it.
     private static func automaticMTU(_ endpoints: [Endpoint]) -> Int {
-        !endpoints.isEmpty && endpoints.allSatisfy(\.isV4) ? Limits.innerMTUOverIPv4 : Limits.innerMTUOverIPv6
+        let known = endpoints.map { endpoint in
+            let route = min(Route.mtu(to: endpoint) ?? Limits.usualPathMTU, Limits.largestPathMTU)
+            return Limits.innerMTU(path: route, isV4: endpoint.isV4)
+        }
+        return max(known.min() ?? Limits.innerMTUOverIPv6, Limits.smallestInnerMTU)
     }
 
     /// Peers' networks go into the tunnel, but never one that would swallow the tunnel's own datagrams.

@@ -84,9 +84,7 @@ struct TestEnd {
     var plane: DataPlane
     var firstData: [Session] = []
 
-    init(padding: PaddingPolicy = .none, ceiling: Int = 1440) {
-        plane = DataPlane(padding: padding, paddingCeiling: ceiling)
-    }
+    init(padding: PaddingPolicy = .none, mtu: Int = 1500) { plane = DataPlane(padding: padding, mtu: mtu) }
 
     /// Sends an inner packet; the datagram, or nil with the verdict.
     mutating func send(_ packet: [UInt8], now: Instant = Fixture.now) -> (datagram: [UInt8]?, verdict: OutboundVerdict)
@@ -96,21 +94,23 @@ struct TestEnd {
         var span = bytes.mutableSpan
         let range = Limits.headroom..<Limits.headroom + packet.count
         let verdict = plane.outbound(&span, packet: range, now: now)
-        guard case .transmit(let datagram, _) = verdict else { return (nil, verdict) }
+        guard case .transmit(let datagram, _, _) = verdict else { return (nil, verdict) }
         return (Array(bytes[datagram]), verdict)
     }
 
     /// Takes a datagram that lies somewhere inside a larger buffer.
-    mutating func receive(_ datagram: [UInt8], now: Instant = Fixture.now) -> Outcome {
+    mutating func receive(
+        _ datagram: [UInt8], congestion: CongestionMark = .none, now: Instant = Fixture.now
+    ) -> Outcome {
         var bytes = [UInt8](repeating: 0xDD, count: 32) + datagram + [UInt8](repeating: 0xDD, count: 32)
         var span = bytes.mutableSpan
         let verdict = plane.inbound(
-            &span, datagram: 32..<32 + datagram.count, from: Fixture.carrierToA, now: now)
+            &span, datagram: 32..<32 + datagram.count, congestion: congestion, now: now)
         if let session = verdict.firstData { firstData.append(session) }
         switch verdict.outcome {
         case .deliver(let range): return .deliver(Array(bytes[range]))
         case .control(_, let type, let range): return .control(type, Array(bytes[range]))
-        case .handshake(let header): return .handshake(header.type)
+        case .handshake(let range): return .handshake(DatagramType(rawValue: bytes[range.lowerBound + 1])!)
         case .consumed: return .consumed
         case .drop(let reason): return .drop(reason)
         case .violation(_, let reason): return .violation(reason)
@@ -123,7 +123,7 @@ struct TestEnd {
         while true {
             var bytes = [UInt8](repeating: 0, count: 4096)
             var span = bytes.mutableSpan
-            guard let (range, _) = plane.nextStaged(into: &span, now: now) else { return datagrams }
+            guard let (range, _, _) = plane.sender.nextStaged(into: &span, now: now) else { return datagrams }
             datagrams.append(Array(bytes[range]))
         }
     }

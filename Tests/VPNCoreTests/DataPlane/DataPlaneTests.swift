@@ -14,7 +14,7 @@ import VPNCrypto
         for payload in [8, 100, 1400] {
             let packet = Fixture.packet(from: source, to: destination, payload: payload)
             let sent = pair.a.send(packet)
-            guard case .transmit(_, Fixture.carrierToB) = sent.verdict else {
+            guard case .transmit(_, Fixture.carrierToB, _) = sent.verdict else {
                 Issue.record("not sent: \(sent.verdict)")
                 return
             }
@@ -35,7 +35,7 @@ import VPNCrypto
         throws
     {
         var pair = try TestPair()
-        pair.a.plane.padding = padding
+        pair.a.plane.sender.padding = padding
         for payload in 0..<80 {
             let packet = Fixture.packet(from: "10.77.0.1", to: "10.77.0.2", payload: payload)
             let datagram = try #require(pair.a.send(packet).datagram)

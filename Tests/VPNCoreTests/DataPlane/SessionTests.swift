@@ -118,7 +118,7 @@ import VPNCrypto
         // It still receives.
         let answer = Fixture.packet(from: "10.77.0.2", to: "10.77.0.1")
         #expect(pair.a.receive(try #require(pair.b.send(answer).datagram)) == .deliver(answer))
-        #expect(pair.a.plane.stagedCount(of: 0) == 2)
+        #expect(pair.a.plane.sender.stagedCount(of: 0) == 2)
     }
 
     /// §7: a key is dropped after 2^36 failed opens, and its session reported once.

@@ -26,7 +26,7 @@ import VPNCore
             // Asked for once; the others ride along.
             #expect(wantSession == (number == 0))
         }
-        #expect(sender.plane.stagedCount(of: 0) == 10 && sender.drainStaged().isEmpty)
+        #expect(sender.plane.sender.stagedCount(of: 0) == 10 && sender.drainStaged().isEmpty)
         sender.plane.apply(.install(a))
         #expect(sender.drainStaged().isEmpty)
         sender.plane.apply(.activate(a, Fixture.carrierToB))
@@ -35,14 +35,14 @@ import VPNCore
         receiver.plane.apply(.routes(try Fixture.routes([("192.0.2.1/32", 0)])))
         receiver.plane.apply(.install(b))
         #expect(datagrams.map { receiver.receive($0) } == packets.map { .deliver($0) })
-        #expect(sender.plane.stagedCount(of: 0) == 0 && sender.drainStaged().isEmpty)
+        #expect(sender.plane.sender.stagedCount(of: 0) == 0 && sender.drainStaged().isEmpty)
         #expect(sender.send(packets[0]).datagram != nil)
     }
 
     @Test func theOldestGiveWay() throws {
         var sender = try end()
         for number in 0..<Limits.stagedPackets + 5 { _ = sender.send(packet(number)) }
-        #expect(sender.plane.stagedCount(of: 0) == Limits.stagedPackets)
+        #expect(sender.plane.sender.stagedCount(of: 0) == Limits.stagedPackets)
         #expect(sender.plane.drops[.stagedOverflow] == 5)
         let (a, _) = Fixture.sessionPair()
         sender.plane.apply(.activate(a, Fixture.carrierToB))
@@ -57,7 +57,7 @@ import VPNCore
         for slot in 0..<peers {
             for _ in 0..<Limits.stagedPackets { _ = sender.send(packet(2980, to: "10.0.\(slot).1")) }
         }
-        let counts = (0..<peers).map { sender.plane.stagedCount(of: $0) }
+        let counts = (0..<peers).map { sender.plane.sender.stagedCount(of: $0) }
         #expect(counts.max() == Limits.stagedBytes / 3000)
         #expect(counts.reduce(0, +) * 3000 <= Limits.stagedBytesOfAllPeers)
         #expect(counts.reduce(0, +) * 3000 > Limits.stagedBytesOfAllPeers - 2 * Limits.stagedBytes)
@@ -100,9 +100,9 @@ import VPNCore
         #expect(OuterHeader(try #require(sender.send(packet(10)).datagram))?.receiverIndex == 102)
         // The old one still receives until it is retired, and retiring it does not touch the new one.
         sender.plane.apply(.retire(1))
-        #expect(sender.plane.sendingSession(of: 0) === new)
+        #expect(sender.plane.sender.sendingSession(of: 0) === new)
         sender.plane.apply(.move(0, Fixture.carrierToA))
-        guard case .transmit(_, Fixture.carrierToA) = sender.send(packet(10)).verdict else {
+        guard case .transmit(_, Fixture.carrierToA, _) = sender.send(packet(10)).verdict else {
             return fail("the peer did not move")
         }
         let frame = try #require(newPeer.sealFrame(type: .keepalive, payload: [1], now: Fixture.now))
@@ -125,7 +125,7 @@ import VPNCore
         sender.plane.apply(.removePeer(1))
         let frame = try #require(peer.sealFrame(type: .keepalive, payload: [1], now: Fixture.now))
         #expect(sender.receive(frame) == .drop(.unknownIndex))
-        #expect(sender.plane.sendingSession(of: 1) == nil && sender.plane.sendingSession(of: 0) === other)
+        #expect(sender.plane.sender.sendingSession(of: 1) == nil && sender.plane.sender.sendingSession(of: 0) === other)
     }
 
     /// Thousands of sessions come and go, and each index finds its own or nothing.

@@ -12,6 +12,8 @@ extension Worker {
     /// Messages that one call receives otherwise.
     static var messagesPerTurn: Int { 64 }
 
+    // MARK: - Datagrams
+
     mutating func receive() {
         incoming.prepareToReceive(messages)
         let count = unsafe socket.receive(incoming.datagrams, messages)
@@ -19,6 +21,9 @@ extension Worker {
             if count == -Int(ECONNREFUSED) { plane.drops.add(.sendRefused) }
             return
         }
+        // An answer may be here before the command that made its session known was obeyed: the command was given before
+        // the question was sent, so it waits by now.
+        if commands.isPending { obey() }
         let now = MonotonicClock.now
         var (datagrams, bytes) = (0, 0)
         for place in 0..<count {
@@ -31,16 +36,13 @@ extension Worker {
                 datagrams += 1
                 continue
             }
-            let carrier = Carrier.udp(Endpoint(unsafe received.address))
             let start = place * incoming.size + Limits.headroom
-            let segment = unsafe received.segment == 0 ? length : Int(unsafe received.segment)
-            var offset = 0
-            repeat {
-                let end = min(offset + segment, length)
-                take(start + offset..<start + end, from: carrier, now: now)
-                datagrams += 1
-                offset = end
-            } while offset < length
+            let segment = unsafe received.segment == 0 ? nil : Int(unsafe received.segment)
+            let train = Train(start..<start + length, segment: segment)
+            datagrams += train.count
+            take(
+                train, from: .udp(Endpoint(unsafe received.address)),
+                congestion: CongestionMark(trafficClass: unsafe received.traffic_class), now: now)
         }
         // SAFETY: the memory lives as long as the pool, and the span no longer than this call.
         var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
@@ -51,24 +53,28 @@ extension Worker {
         counters.bytesReceived.wrappingAdd(UInt64(bytes), ordering: .relaxed)
     }
 
-    /// Takes the datagram that is exactly `datagram` of the incoming buffers.
+    /// Takes a train that lies in the incoming buffers.
     @inline(__always)
-    private mutating func take(_ datagram: Range<Int>, from carrier: Carrier, now: Instant) {
+    private mutating func take(_ train: Train, from carrier: Carrier, congestion: CongestionMark, now: Instant) {
         // SAFETY: the memory lives as long as the pool, and the span no longer than this call.
         var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
-        let verdict = plane.inbound(&buffer, datagram: datagram, from: carrier, now: now)
-        if let session = verdict.firstData { report(.firstData(session, carrier)) }
-        switch verdict.outcome {
-        case .deliver(let packet): deliver(&buffer, packet)
-        case .handshake:
-            report(.datagram(Worker.copy(buffer, datagram), carrier))
-        case .control(let session, let type, let payload):
-            report(.control(session, type, Worker.copy(buffer, payload), carrier))
-        case .violation(let session, let reason):
-            report(.violation(session, reason))
-        case .consumed, .drop: break
+        plane.receiver.begin(train, congestion: congestion)
+        while let verdict = plane.receiver.next(&buffer, now: now) {
+            if let session = verdict.firstData { report(.firstData(session, carrier)) }
+            switch verdict.outcome {
+            case .deliver(let packet): deliver(&buffer, packet)
+            case .handshake(let datagram):
+                report(.datagram(Worker.copy(buffer, datagram), carrier))
+            case .control(let session, let type, let payload):
+                report(.control(session, type, Worker.copy(buffer, payload), carrier))
+            case .violation(let session, let reason):
+                report(.violation(session, reason))
+            case .consumed, .drop: break
+            }
         }
     }
+
+    // MARK: - Packets
 
     @inline(__always)
     private mutating func deliver(_ buffer: inout MutableSpan<UInt8>, _ packet: Range<Int>) {

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the control side tells those who move packets. Plain values; both halves of a data plane take all of them and each
+// obeys what is its own.
+
+/// What the control plane tells a data plane.
+public enum DataPlaneCommand: Sendable {
+    /// Makes a session receivable by its local index.
+    case install(Session)
+    /// Makes a session the one by which its peer is sent to, over the carrier; installs it if need be, and readies
+    /// the packets that wait for it (`nextStaged`).
+    case activate(Session, Carrier)
+    /// Sends to a peer over another carrier from now on.
+    case move(PeerSlot, Carrier)
+    /// The longest inner packet, in bytes, that the path to a peer carries.
+    case limit(PeerSlot, mtu: Int)
+    /// Forgets a session by its local index; a peer that was sent to by it has no session then.
+    case retire(UInt32)
+    /// Replaces all routes.
+    case routes(RouteTable)
+    /// Forgets a peer: its sessions and its waiting packets.
+    case removePeer(PeerSlot)
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inbound half of a data plane: which session a datagram came in by, and whether its inner packet may come out of it. One
+// value per worker, single-threaded, owner of its tables. It moves no bytes itself: a train of datagrams goes in, verdicts
+// come out.
+
+/// What a datagram turned out to be.
+public enum InboundOutcome: Sendable {
+    /// An inner IP packet for the TUN, its source checked.
+    case deliver(Range<Int>)
+    /// A frame for the control plane; the payload lies at the range.
+    case control(Session, FrameType, Range<Int>)
+    /// A handshake datagram, where it lies (its header is valid, nothing else is checked).
+    case handshake(Range<Int>)
+    /// Authentic and without content.
+    case consumed
+    /// Dropped, and counted already.
+    case drop(DropReason)
+    /// Dropped and counted, and its session must be closed: an authentic datagram broke the protocol, or the key is
+    /// spent. Said once per session; after that it is `drop`.
+    case violation(Session, DropReason)
+}
+
+/// What a datagram turned out to be, and whether it was the first of its session.
+public struct InboundVerdict: Sendable {
+    public var outcome: InboundOutcome
+    /// The session that this datagram, its first valid DATA, confirmed (§6); once in the life of a session, with
+    /// whatever outcome.
+    public var firstData: Session?
+}
+
+/// Sessions and routes of one worker.
+///
+/// A train goes in by `begin`; then `next` gives the verdicts, one by one, until nil.
+public struct InboundPlane {
+    /// Where drops are counted. The worker that drives this adds its own.
+    public let drops: DropCounters
+
+    private var sessions = SessionTable()
+    private var routes = Routes()
+    /// The longest inner packet to a peer, by slot; where nothing is known, `mtu`.
+    private var limits: [Int] = []
+    private let mtu: Int
+
+    /// What is left of the train, and how it came.
+    private var rest: Train?
+    private var congestion = CongestionMark.none
+    /// The datagrams that were opened together, the next of them to tell, and the session they are of.
+    private var opened = OpenedTrain()
+    private var told = 0
+    private var session: SessionReference?
+
+    /// - Parameter mtu: the longest inner packet, in bytes, to a peer of whose path nothing is known.
+    public init(drops: DropCounters = DropCounters(), mtu: Int = Limits.largestPayload) {
+        self.drops = drops
+        self.mtu = mtu
+    }
+
+    // MARK: - Commands
+
+    public mutating func apply(_ command: DataPlaneCommand) {
+        switch command {
+        case .install(let session), .activate(let session, _):
+            let isNew = sessions.insert(session)
+            precondition(isNew, "two sessions with one receiver index")
+        case .retire(let index): _ = sessions.remove(index)
+        case .routes(let table): routes = Routes(table)
+        case .removePeer(let slot):
+            for session in sessions.owners.values where session.peer == slot {
+                _ = sessions.remove(session.localIndex)
+            }
+            if slot < limits.count { limits[slot] = mtu }
+        case .limit(let slot, let mtu):
+            while limits.count <= slot { limits.append(self.mtu) }
+            limits[slot] = mtu
+        case .move: break
+        }
+    }
+
+    // MARK: - Datagrams
+
+    /// Takes a train that lies in the buffer of the following `next`. What was left of an earlier one is forgotten.
+    ///
+    /// - Parameter congestion: the ECN field that it came with (RFC 6040).
+    @inline(__always)
+    public mutating func begin(_ train: Train, congestion: CongestionMark = .none) {
+        rest = train
+        self.congestion = congestion
+        opened.removeAll()
+        told = 0
+    }
+
+    /// The verdict on the next datagram, opened in place if it is DATA; nil after the last.
+    @inline(__always)
+    public mutating func next(_ buffer: inout MutableSpan<UInt8>, now: Instant) -> InboundVerdict? {
+        if told == opened.count {
+            guard let train = rest else { return nil }
+            opened.removeAll()
+            told = 0
+            if let verdict = open(&buffer, train, now: now) { return verdict }
+        }
+        defer { told += 1 }
+        guard let session else { return nil }
+        switch opened[told] {
+        case .frame(let frame):
+            return InboundVerdict(outcome: accept(frame, from: session, &buffer), firstData: confirmed(session))
+        case .violation(let reason):
+            return InboundVerdict(outcome: violation(session, reason), firstData: confirmed(session))
+        case .drop(.receiveKeySpent):
+            return InboundVerdict(outcome: violation(session, .receiveKeySpent))
+        case .drop(let reason):
+            return InboundVerdict(outcome: drop(reason))
+        }
+    }
+
+    /// Opens the datagrams at the head of the train that are of one session; or gives the verdict on the first, if it is of
+    /// none.
+    private mutating func open(
+        _ buffer: inout MutableSpan<UInt8>, _ train: Train, now: Instant
+    ) -> InboundVerdict? {
+        let first = train.datagram(0)
+        let header: OuterHeader
+        switch OuterHeader.decode(buffer, first) {
+        case .header(let decoded): header = decoded
+        case .drop(let reason): return skip(train, drop(reason))
+        }
+        guard header.type.isData else {
+            // §3: handshake datagrams never exceed 1232 bytes.
+            return skip(train, first.count > Limits.handshakeDatagram ? drop(.tooLong) : .handshake(first))
+        }
+        guard let session = sessions.reference(header.receiverIndex) else { return skip(train, drop(.unknownIndex)) }
+        self.session = session
+        session.withSession { $0.open(&buffer, train: train, header: header, now: now, into: &opened) }
+        rest = train.dropping(opened.count)
+        return nil
+    }
+
+    private mutating func skip(_ train: Train, _ outcome: InboundOutcome) -> InboundVerdict {
+        rest = train.dropping(1)
+        return InboundVerdict(outcome: outcome)
+    }
+
+    @inline(__always)
+    private func accept(
+        _ frame: FrameView, from session: SessionReference, _ buffer: inout MutableSpan<UInt8>
+    ) -> InboundOutcome {
+        switch frame.type {
+        case .ip: deliver(frame.payload, from: session.withSession { $0.peer }, &buffer)
+        case .pad: .consumed
+        default: .control(session.retained, frame.type, frame.payload)
+        }
+    }
+
+    @inline(__always)
+    private func confirmed(_ session: SessionReference) -> Session? {
+        session.withSession { $0.markConfirmed() } ? session.retained : nil
+    }
+
+    /// §7: inner source addresses must belong to the peer's allowed IPs, by longest prefix.
+    @inline(__always)
+    private func deliver(
+        _ packet: Range<Int>, from peer: PeerSlot, _ buffer: inout MutableSpan<UInt8>
+    ) -> InboundOutcome {
+        guard let inner = InnerPacket(buffer, packet) else { return drop(.innerMalformed) }
+        guard Int(routes.source(inner)) == peer else { return drop(.innerSource) }
+        guard congestion == .none || congestion.apply(to: &buffer, packet) else { return drop(.congestion) }
+        // What the other end may send here is its own business; what our side may send there is told in its SYN.
+        MaximumSegment.clamp(&buffer, packet, mtu: peer < limits.count ? limits[peer] : mtu)
+        return .deliver(packet)
+    }
+
+    private func violation(_ session: SessionReference, _ reason: DropReason) -> InboundOutcome {
+        drops.add(reason)
+        return session.withSession { $0.markViolated() } ? .violation(session.retained, reason) : .drop(reason)
+    }
+
+    private func drop(_ reason: DropReason) -> InboundOutcome {
+        drops.add(reason)
+        return .drop(reason)
+    }
+}

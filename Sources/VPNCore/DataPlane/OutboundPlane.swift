@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// The outbound half of a data plane: which session an inner packet leaves by, and the packets that wait for one. One value per
+// worker, single-threaded, owner of its tables. It moves no bytes itself: buffers and time come in, verdicts go out.
+
+/// What becomes of an inner packet.
+public enum OutboundVerdict: Sendable {
+    /// The datagram to send, over what, and the DSCP and ECN bits of its outer header.
+    case transmit(Range<Int>, Carrier, trafficClass: UInt8)
+    /// Longer than what the path carries, in bytes. Its sender is to be told (`PacketTooBig`), or it goes in fragments
+    /// (`IPv4Fragments`); it is not counted yet.
+    case exceeds(mtu: Int)
+    /// Copied, to be sent when its peer has a session. `wantSession` is true at most once a second.
+    case staged(PeerSlot, wantSession: Bool)
+    /// Dropped, and counted already.
+    case drop(DropReason)
+}
+
+/// Routes, peers and waiting packets of one worker.
+public struct OutboundPlane {
+    /// Where drops are counted. The worker that drives this adds its own.
+    public let drops: DropCounters
+    public var padding: PaddingPolicy
+
+    private var peers: PeerTable
+    private var routes = Routes()
+    /// What was sealed since the last `settle`, all of it by one session.
+    private var tally = SessionTally()
+    private var tallied: SessionReference?
+    private var talliedAt = Instant.origin
+
+    /// The bits of an inner traffic class that are shown outside.
+    private let shownClass: UInt8
+
+    /// - Parameters:
+    ///   - carriesDSCP: whether the DSCP of inner packets is shown outside; ECN always is (RFC 6040).
+    ///   - mtu: the longest inner packet, in bytes, to a peer of whose path nothing is known.
+    public init(
+        drops: DropCounters = DropCounters(), padding: PaddingPolicy = .none, carriesDSCP: Bool = true,
+        mtu: Int = Limits.largestPayload
+    ) {
+        self.drops = drops
+        self.padding = padding
+        shownClass = carriesDSCP ? 0xFF : 0x03
+        peers = PeerTable(mtu: mtu)
+    }
+
+    // MARK: - Commands
+
+    public mutating func apply(_ command: DataPlaneCommand) {
+        settle()
+        switch command {
+        case .install: break
+        case .activate(let session, let carrier): peers.activate(session, carrier)
+        case .move(let slot, let carrier): peers.move(slot, carrier)
+        case .limit(let slot, let mtu): peers.limit(slot, mtu: mtu)
+        case .retire(let index): peers.retire(index)
+        case .routes(let table): routes = Routes(table)
+        case .removePeer(let slot): drops.add(.stagedPeerGone, peers.remove(slot))
+        }
+    }
+
+    /// The session by which a peer is sent to.
+    public func sendingSession(of slot: PeerSlot) -> Session? { peers.session(of: slot) }
+
+    /// The carrier over which a peer is sent to.
+    public func carrier(of slot: PeerSlot) -> Carrier? { peers.carrier(of: slot) }
+
+    /// Packets that wait for a session of this peer.
+    public func stagedCount(of slot: PeerSlot) -> Int { peers.stagedCount(of: slot) }
+
+    // MARK: - Packets
+
+    /// Takes the inner packet that is exactly `packet` of `buffer`, with `Limits.headroom` before it and
+    /// `Limits.tailroom` after it, and seals it in place if its peer has a session. With bucket padding the buffer must
+    /// have room for a packet of the path's MTU instead. To be followed by `settle` at the end of a batch.
+    public mutating func outbound(
+        _ buffer: inout MutableSpan<UInt8>, packet: Range<Int>, now: Instant
+    ) -> OutboundVerdict {
+        guard packet.count <= Limits.largestPayload else { return drop(.innerTooLarge) }
+        guard let inner = InnerPacket(buffer, packet) else { return drop(.innerMalformed) }
+        let slot = routes.destination(inner)
+        guard slot >= 0 else { return drop(.noRoute) }
+        return send(&buffer, packet: packet, to: Int(slot), now: now)
+    }
+
+    @inline(__always)
+    private mutating func send(
+        _ buffer: inout MutableSpan<UInt8>, packet: Range<Int>, to slot: PeerSlot, now: Instant
+    ) -> OutboundVerdict {
+        guard let session = peers.reference(slot) else {
+            return stage(buffer, packet: packet, for: slot, isKeySpent: false, now: now)
+        }
+        let mtu = peers.mtu(of: slot)
+        guard packet.count <= mtu else { return .exceeds(mtu: mtu) }
+        MaximumSegment.clamp(&buffer, packet, mtu: mtu)
+        let trafficClass = TrafficClass.of(buffer, at: packet.lowerBound) & shownClass
+        guard let counter = peers.counter(slot, of: session, now: now) else {
+            return stage(buffer, packet: packet, for: slot, isKeySpent: true, now: now)
+        }
+        // Closures here use locals only: one that captures `self` makes the compiler copy all of it.
+        let padding = padding
+        let sealed = session.withSession {
+            $0.seal(
+                &buffer, type: .ip, payload: packet, counter: counter, padding: padding,
+                ceiling: mtu + Limits.frameHeader)
+        }
+        if tallied != session {
+            settle()
+            tallied = session
+        }
+        talliedAt = now
+        tally.packets += 1
+        tally.bytes += UInt64(sealed.count)
+        return .transmit(sealed, peers.sendingCarrier(of: slot), trafficClass: trafficClass)
+    }
+
+    /// Notes in the sessions what was sealed: at the end of a batch.
+    @inline(__always)
+    public mutating func settle() {
+        guard let session = tallied else { return }
+        let (tally, now) = (SessionTally(packets: tally.packets, bytes: tally.bytes, hasPayload: true), talliedAt)
+        session.withSession { $0.account(sent: tally, now: now) }
+        self.tally = SessionTally()
+        tallied = nil
+    }
+
+    @inline(never)
+    private mutating func stage(
+        _ buffer: borrowing MutableSpan<UInt8>, packet: Range<Int>, for slot: PeerSlot, isKeySpent: Bool, now: Instant
+    ) -> OutboundVerdict {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(packet.count)
+        for offset in packet { bytes.append(buffer[offset]) }
+        if isKeySpent {
+            settle()
+            peers.stopSending(slot)
+        }
+        guard let dropped = peers.stage(.init(bytes: bytes, since: now), for: slot) else {
+            return drop(.stagedOverflow)
+        }
+        drops.add(.stagedOverflow, dropped)
+        return .staged(slot, wantSession: peers.wantsSession(slot, now: now))
+    }
+
+    /// Copies the next packet that waited and can go now into `buffer`, seals it there and says where to send it; nil
+    /// if there is none. To be called until nil after commands were applied, before any newer packet.
+    ///
+    /// - Parameter buffer: at least `Limits.headroom + Limits.stagedBytes + Limits.tailroom` bytes take any packet;
+    ///   one that does not fit is dropped, as is one that the path does not carry any more.
+    public mutating func nextStaged(
+        into buffer: inout MutableSpan<UInt8>, now: Instant
+    ) -> (datagram: Range<Int>, carrier: Carrier, trafficClass: UInt8)? {
+        while let (slot, packet) = peers.nextReady() {
+            guard now.since(packet.since) < Limits.stagedLifetime else {
+                drops.add(.stagedExpired)
+                continue
+            }
+            let range = Limits.headroom..<Limits.headroom + packet.bytes.count
+            guard range.upperBound + Limits.tailroom <= buffer.count else {
+                drops.add(.innerTooLarge)
+                continue
+            }
+            for (offset, byte) in packet.bytes.enumerated() { buffer[Limits.headroom + offset] = byte }
+            switch send(&buffer, packet: range, to: slot, now: now) {
+            case .transmit(let datagram, let carrier, let trafficClass): return (datagram, carrier, trafficClass)
+            case .exceeds: drops.add(.pathMTU)
+            case .staged, .drop: break
+            }
+        }
+        settle()
+        return nil
+    }
+
+    private func drop(_ reason: DropReason) -> OutboundVerdict {
+        drops.add(reason)
+        return .drop(reason)
+    }
+}
