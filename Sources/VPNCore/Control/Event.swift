@@ -62,6 +62,8 @@ public enum Event: Sendable {
     case identityRefused(HandshakeID, PeerID, TrustRefusal, Carrier, expected: PeerID?, peerName: String)
     case identityPinned(PinnedPeer)
     case keepaliveAnswered(slot: PeerSlot, roundTrip: TimeSpan)
+    /// The longest inner packet to a peer, in bytes, is another one now.
+    case pathMTU(slot: PeerSlot, peerName: String, mtu: Int)
     /// Something that we sent stayed without any answer for 15 s; a new handshake starts.
     case peerSilent(slot: PeerSlot, peerName: String)
 }

@@ -152,6 +152,8 @@ extension NodeStateMachine {
                 guard let sent = peer.keepaliveSent, message.timestamp == peer.keepaliveTimestamp else { return }
                 emit(.keepaliveAnswered(slot: slot, roundTrip: now.since(sent)))
             }
+        case .probe: answer(probe: payload, held, slot: slot, now: now)
+        case .probeReport: receive(probeReport: payload, slot: slot, now: now)
         case .close:
             // It may be about to start anew, and tokens die with the secrets of their run: a call with one would go
             // unanswered for 20 s.
@@ -182,6 +184,7 @@ extension NodeStateMachine {
         peers[slot]?.ring.previous = replaced
         peers[slot]?.ring.current = held
         push(.dataPlane(.activate(held.session, carrier)))
+        searchPath(slot, over: carrier, peerMTU: held.summary.peerMTU, now: now)
     }
 
     /// `previous` receives a grace time longer, for what is under way.

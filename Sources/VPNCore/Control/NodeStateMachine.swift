@@ -151,7 +151,10 @@ public struct NodeStateMachine: ~Copyable {
     /// Time has come to the deadline, or gone past it.
     public mutating func timeout(now: Instant) {
         for _ in 0..<inbound.expire(now: now) { drop(.handshakeExpired) }
-        for slot in peers.keys.sorted() { initiationTimeout(slot, now: now) }
+        for slot in peers.keys.sorted() {
+            initiationTimeout(slot, now: now)
+            advancePath(slot, now: now)
+        }
         if now >= nextTick {
             nextTick = now + Limits.maintenanceTick
             maintainSessions(now: now)
@@ -165,6 +168,7 @@ public struct NodeStateMachine: ~Copyable {
         for peer in peers.values {
             if let due = peer.initiation?.deadline { deadline = min(deadline, due) }
             if let due = peer.retry { deadline = min(deadline, due) }
+            if let due = peer.path?.search.deadline { deadline = min(deadline, due) }
         }
         return deadline
     }

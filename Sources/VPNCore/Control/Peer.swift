@@ -17,6 +17,8 @@ struct Peer {
     var ring = KeyRing()
     /// Where DATA goes.
     var carrier: Carrier?
+    /// What is known of the way there; nil before the first session.
+    var path: PeerPath?
     /// From the last S2; single use.
     var token: [UInt8]?
     /// To be pinned at the first valid DATA.

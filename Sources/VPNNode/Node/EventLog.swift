@@ -55,6 +55,10 @@ struct EventLog {
             line(
                 .debug, "keepalive answered", "keepalive.answered", nil,
                 ["rtt_s": .stringConvertible(rounded(roundTrip))])
+        case .pathMTU(_, let name, let mtu):
+            line(
+                .info, "path takes packets of \(mtu) bytes", "path.mtu", nil,
+                ["peer_name": "\(name)", "mtu": .stringConvertible(mtu)])
         case .peerSilent(_, let name):
             line(.warning, "peer is silent: new handshake", "peer.silent", nil, ["peer_name": "\(name)"])
         }

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the path to each peer carries (§7): runs the search of each peer that packets are sent to, and tells the packet workers.
+internal import VPNCrypto
+
+extension NodeStateMachine {
+    /// A peer is sent to over a carrier: looks for its MTU, unless that is known of this very carrier.
+    mutating func searchPath(_ slot: PeerSlot, over carrier: Carrier, peerMTU: Int, now: Instant) {
+        let ceiling = min(Int(parameters.mtu), peerMTU)
+        // A peer that takes no packets of any use is its own affair.
+        guard ceiling >= Limits.smallestInnerMTU else { return }
+        if let path = peers[slot]?.path, path.carrier == carrier, path.search.ceiling == ceiling { return }
+        guard case .udp(let endpoint) = carrier else { return }
+        let search = PathMTUSearch(ceiling: ceiling, isV4: endpoint.isV4, now: now)
+        peers[slot]?.path = PeerPath(carrier: carrier, search: search, told: search.current)
+        push(.dataPlane(.limit(slot, mtu: search.current)))
+        advancePath(slot, now: now)
+    }
+
+    /// Sends the probes that are due.
+    mutating func advancePath(_ slot: PeerSlot, now: Instant) {
+        guard var path = peers[slot]?.path, now >= path.search.deadline else { return }
+        guard let session = peers[slot]?.ring.current?.session else {
+            // Without a session there is nothing to send by; the next one goes on here or begins anew.
+            peers[slot]?.path = nil
+            return
+        }
+        let cryptography = cryptography
+        let messages = path.search.advance(
+            now: now, isBusy: { (session.lastPayloadSent ?? .origin) > $0 },
+            nonce: { cryptography.randomBytes(8).u64(at: 0) })
+        for message in messages {
+            let plaintext = Int(message.packet) + Limits.frameHeader
+            guard
+                let datagram = session.sealFrame(
+                    type: .probe, payload: message.encoded, padding: .buckets([plaintext]), ceiling: plaintext, now: now
+                )
+            else { break }
+            push(.transmit(datagram, path.carrier))
+        }
+        tell(slot, &path)
+    }
+
+    /// The other end asks whether a size arrives: this one did.
+    mutating func answer(probe payload: [UInt8], _ held: HeldSession, slot: PeerSlot, now: Instant) {
+        guard let message = ProbeMessage(payload) else { return drop(.probeMalformed) }
+        guard let carrier = peers[slot]?.carrier,
+            let datagram = held.session.sealFrame(type: .probeReport, payload: message.encoded, now: now)
+        else { return }
+        push(.transmit(datagram, carrier))
+    }
+
+    /// The other end answers a probe.
+    mutating func receive(probeReport payload: [UInt8], slot: PeerSlot, now: Instant) {
+        guard let message = ProbeMessage(payload) else { return drop(.probeMalformed) }
+        guard var path = peers[slot]?.path, path.search.answered(message, now: now) else { return drop(.probeUnknown) }
+        tell(slot, &path)
+    }
+
+    private mutating func tell(_ slot: PeerSlot, _ path: inout PeerPath) {
+        let mtu = path.search.current
+        if mtu != path.told {
+            path.told = mtu
+            push(.dataPlane(.limit(slot, mtu: mtu)))
+            emit(.pathMTU(slot: slot, peerName: peers[slot]?.name ?? "", mtu: mtu))
+        }
+        peers[slot]?.path = path
+    }
+}
+
+/// A peer's path: what carries it, the search, and what the packet workers were told.
+struct PeerPath {
+    let carrier: Carrier
+    var search: PathMTUSearch
+    var told: Int
+}
