@@ -29,6 +29,9 @@ int clinux_drop_thread_capabilities(void);
 /// CLOCK_BOOTTIME in nanoseconds.
 uint64_t clinux_boottime(void);
 
+/// Lets go of the pages of this process's code, which come back as they are used; bytes of code or −errno.
+long clinux_release_code(void);
+
 // ---- Waiting
 
 #define CLINUX_READABLE 1u

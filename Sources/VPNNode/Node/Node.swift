@@ -81,6 +81,7 @@ public actor Node {
         settle()
         let resolver = Task { await resolveNames() }
         onReady()
+        ProcessMemory.releaseCode()
         await withTaskCancellationHandler {
             for await wake in wakes {
                 handle(wake)
