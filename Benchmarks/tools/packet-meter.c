@@ -4,15 +4,18 @@
 //     packet-meter SENDER-NAMESPACE RECEIVER-NAMESPACE ADDRESS PAYLOAD-BYTES
 //
 // Prints one "name value" a line:
-//   overload_offered_pps, overload_pps   a sender without limit, and what arrived while it sent: median of three trials
-//   best_pps, best_loss                  the highest rate at which no more than 0.5 % were lost
-//   reordered                            packets that arrived after a later one, in all trials together
+//   best_pps             what arrived of the highest rate at which no more than 0.5 % were lost
+//   overload_pps         what arrived while a sender without limit sent
+//   overload_offered_pps what that one sent
+//   reordered            packets that arrived after a later one, in all trials together
 //
-// The search does not believe a single trial. Chance (somebody else's work, a burst that meets a full queue) only ever makes
-// loss larger, so a rate is refused when two trials of it have failed; and the rate that is left at the end must hold for a
-// longer trial, or gives way to a lower one. The sender never catches up more than two milliseconds, so that a pause of its
-// own is no burst. The receiver looks each millisecond instead of waking for each packet: it is to disturb as little as may
-// be.
+// What a path can do changes from second to second on a machine that others use too, so nothing hangs on a single trial. The
+// rate is a staircase: a little more after a trial without loss, a little less after one with it. An unlucky burst costs one
+// step, which the next trial takes back; a search by halves would never come back above it. The result is the median of
+// those trials that kept within the loss, after the staircase has turned for the first time. Every fourth trial is one of
+// overload, so that both results are of the same seconds.
+// The sender never catches up more than two milliseconds, so that a pause of its own is no burst. The receiver looks each
+// millisecond instead of waking for each packet: it is to disturb as little as may be.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -30,10 +33,10 @@
 
 enum { PORT = 7001, BATCH = 64, LARGEST = 9000 };
 
-static const double tolerated_loss = 0.005, resolution = 1.03;
-static const double trial_seconds = 0.4, last_trial_seconds = 1.0;
-static const double warm_up_seconds = 0.2, overload_seconds = 0.5; // the former fills queues, and does not count
+static const double tolerated_loss = 0.005, coarse_step = 1.15, fine_step = 1.04;
+static const double trial_seconds = 0.25, warm_up_seconds = 0.15; // the latter fills queues, of an overload, and counts not
 static const double largest_catch_up_seconds = 0.002, pause_seconds = 100e-6;
+enum { FEWEST_TRIALS = 24, MOST_TRIALS = 96, WANTED_GOOD = 8 };
 
 // What each payload begins with; the trial's number, so that stragglers of an earlier one are none of this one's.
 struct mark {
@@ -48,8 +51,8 @@ static struct {
 
 struct trial {
     uint64_t sent, received;
-    double rate, loss;                      // received per second
-    double offered_late, received_late;     // per second after the warm-up
+    double offered, rate, loss;         // packets a second
+    double offered_late, received_late; // the same after the warm-up
 };
 
 static int sending_socket, receiving_socket;
@@ -132,13 +135,13 @@ static uint64_t send_batch(uint64_t number, unsigned count) {
     return sent > 0 ? (uint64_t)sent : 0; // no room, no peer yet: nothing left, and the time goes on
 }
 
-// Waits until nothing has arrived for a twentieth of a second.
+// Waits until nothing has arrived for a while.
 static void drain(void) {
     double last, limit = now() + 2;
     do {
-        pause_for(0.01);
+        pause_for(0.005);
         received_so_far(&last);
-    } while (now() - last < 0.05 && now() < limit);
+    } while (now() - last < 0.03 && now() < limit);
 }
 
 // Sends `rate` packets a second, or without limit if that is 0.
@@ -180,6 +183,7 @@ static struct trial try_rate(double rate, double seconds) {
     drain();
     double last;
     trial.received = received_so_far(&last);
+    trial.offered = (double)trial.sent / (time - start);
     trial.rate = (double)trial.received / (fmax(time, last) - start);
     trial.loss = trial.sent > 0 ? 1 - (double)trial.received / (double)trial.sent : 1;
     pthread_mutex_lock(&seen.lock);
@@ -191,48 +195,51 @@ static struct trial try_rate(double rate, double seconds) {
     return trial;
 }
 
-static int holds(double rate, double seconds, struct trial *last) {
-    for (int attempt = 0; attempt < 2; attempt++) {
-        *last = try_rate(rate, seconds);
-        if (last->loss <= tolerated_loss) return 1;
-    }
-    return 0;
-}
-
 // ---- The two questions.
 
-static int by_received(const void *a, const void *b) {
-    double x = ((const struct trial *)a)->received_late, y = ((const struct trial *)b)->received_late;
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static struct trial overload(void) {
-    struct trial trial[3];
-    for (int i = 0; i < 3; i++) trial[i] = try_rate(0, warm_up_seconds + overload_seconds);
-    qsort(trial, 3, sizeof trial[0], by_received);
-    return trial[1];
+static double median(double *values, int count) {
+    if (count == 0) return 0;
+    qsort(values, (size_t)count, sizeof values[0], ascending);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
-static struct trial best(struct trial overloaded) {
-    // Nobody has to search if the sender cannot overload the path; and nobody can send more than without limit.
-    double ceiling = overloaded.offered_late, low = 0, high = ceiling, wish = overloaded.received_late;
-    int refused = 0;
-    struct trial trial = {.loss = 1};
-    if (wish < 100) return trial;
-    while (low < ceiling && (low == 0 || high / low > resolution)) {
-        if (holds(wish, trial_seconds, &trial)) {
-            low = wish;
-        } else {
-            high = wish;
-            refused = 1;
+struct result {
+    double best, overload, overload_offered;
+};
+
+static struct result measure(void) {
+    static double good[MOST_TRIALS], overload[MOST_TRIALS], offered[MOST_TRIALS];
+    int goods = 0, overloads = 0, turned = 0, rising = 0;
+    double wish = 0;
+    for (int number = 0; number < MOST_TRIALS && (number < FEWEST_TRIALS || goods < WANTED_GOOD); number++) {
+        if (number % 4 == 0) {
+            struct trial trial = try_rate(0, warm_up_seconds + trial_seconds);
+            overload[overloads] = trial.received_late;
+            offered[overloads++] = trial.offered_late;
+            // A sender that cannot overload the path has found its best rate as well.
+            if (trial.loss <= tolerated_loss) good[goods++] = trial.rate;
+            if (number == 0) wish = fmax(trial.received_late, 100);
+            continue;
         }
-        if (low == 0) wish = high * 0.8;
-        else wish = refused ? sqrt(low * high) : fmin(low * 1.2, ceiling);
+        struct trial trial = try_rate(wish, trial_seconds);
+        int kept = trial.loss <= tolerated_loss;
+        if (number > 1 && kept != rising && !turned) {
+            turned = 1;
+            goods = 0; // what the way to here had
+        }
+        rising = kept;
+        if (kept) good[goods++] = trial.rate;
+        double step = turned ? fine_step : coarse_step;
+        // Not away from what the sender can reach.
+        wish = kept ? fmin(wish * step, trial.offered * coarse_step) : wish / step;
         if (wish < 100) break;
     }
-    for (; low > 100; low /= resolution)
-        if (holds(low, last_trial_seconds, &trial)) return trial;
-    return (struct trial){.loss = 1};
+    return (struct result){median(good, goods), median(overload, overloads), median(offered, overloads)};
 }
 
 // ---- Setting up.
@@ -267,8 +274,9 @@ int main(int count, char **arguments) {
     pthread_t receiver;
     if (pthread_create(&receiver, NULL, receive, NULL) != 0) fail("a thread");
 
-    struct trial overloaded = overload(), found = best(overloaded);
-    printf("overload_offered_pps %.0f\noverload_pps %.0f\n", overloaded.offered_late, overloaded.received_late);
-    printf("best_pps %.0f\nbest_loss %.5f\nreordered %llu\n", found.rate, found.loss, (unsigned long long)reordered);
+    struct result result = measure();
+    printf("best_pps %.0f\noverload_pps %.0f\noverload_offered_pps %.0f\n", result.best, result.overload,
+           result.overload_offered);
+    printf("reordered %llu\n", (unsigned long long)reordered);
     return 0;
 }
