@@ -1,6 +1,7 @@
 # make demo    two hosts, one tunnel, on one screen      make test   one build, all checks, all tests
 # make check   the checks alone                          make install PREFIX=/usr/local DESTDIR=
-# make bench   what it costs: docs/benchmarks.md    make sanitize  the packet threads under ThreadSanitizer
+# make bench   what it costs, side by side with others: docs/benchmarks.md
+# make sanitize  the packet threads under ThreadSanitizer
 SHELL := /bin/bash
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -28,6 +29,7 @@ test: dependencies
 check:
 	@scripts/check
 
+# PQVPN=FILE measures another binary, WIREGUARD_GO_NEW=FILE one more peer.
 bench: build
 	@scripts/bench $(ARGS)
 

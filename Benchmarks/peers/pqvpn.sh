@@ -1,7 +1,14 @@
-# One pqvpn daemon at each end: a peer for a benchmark that gives namespaces $NSC and $NSS, outer addresses $OC and $OS, inner
-# addresses $IC and $IS, a directory $W, and the functions bg, nsx and waitlink. The server knows no address to call.
+# One pqvpn daemon at each end. It also runs in other benchmarks that give $NSC, $NSS, $OC, $OS, $IC, $IS, $W, bg, nsx and
+# waitlink as ../stage.sh does. The server knows no address to call. PQVPN names another binary. A variant is a file that
+# sets VARIANT and SETTINGS (YAML of whole sections, or of keys: NETWORK, for `network`) and sources this one.
 BINARY=${PQVPN:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/.build/release/pqvpn}
-describe() { echo "$("$BINARY" --version): AES-256-GCM, one worker, MTU 1420"; }
+VARIANT=${VARIANT:-"as it comes"} SETTINGS=${SETTINGS:-} NETWORK=${NETWORK:-}
+available() {
+    [ -x "$BINARY" ] || { echo "$BINARY is not built (make build)"; return 1; }
+    printf 'network: { %s }\n%s\n' "${NETWORK#, }" "$SETTINGS" >"$W/probe.yaml"
+    "$BINARY" config check "$W/probe.yaml" >/dev/null 2>&1 || { echo "this pqvpn has no such setting: ${NETWORK#, }$SETTINGS"; return 1; }
+}
+describe() { echo "$("$BINARY" version): AES-256-GCM, MTU 1420, $VARIANT"; }
 node() { # PLACE OUTER INNER OTHER OTHER-INNER [OTHER-OUTER]
     "$BINARY" peers add "$W/$4/identity.pub" --name "$4" --known-peers "$W/$1/known_peers.yaml" >/dev/null
     local id
@@ -9,8 +16,9 @@ node() { # PLACE OUTER INNER OTHER OTHER-INNER [OTHER-OUTER]
     cat >"$W/$1.yaml" <<END
 keys: { runtime_temp_keys: false, dir: $1 }
 security: { known_peers_file: $1/known_peers.yaml }
-network: { bind_host: $2, listen_port: 9000 }
+network: { bind_host: $2, listen_port: 9000$NETWORK }
 tunnel: { interface: pqvpn0, addresses: [$3/24], mtu: 1420 }
+$SETTINGS
 peers:
   - name: $4
     peer_id: "$id"
@@ -26,3 +34,7 @@ prepare() {
 }
 server_up() { bg s "$NSS" "$BINARY" run --config "$W/s.yaml"; waitlink "$NSS" pqvpn0; }
 client_up() { bg c "$NSC" "$BINARY" run --config "$W/c.yaml"; waitlink "$NSC" pqvpn0; }
+# The initiator's own word, from its first datagram to the session, out of its log.
+handshake_milliseconds() {
+    sed -n '/"session.established"/s/.*"dur_s":"\{0,1\}\([0-9.]*\).*/\1/p' "$W/c.log" | head -n 1 | awk '{ print $1 * 1000 }'
+}

@@ -10,6 +10,7 @@ struct Benchmarks {
     private var rowFiles: [String] = []
     private var jsonFile: String?
     private var documents: [String] = []
+    private var plotFile: String?
     private var origin = "Measured by `make bench`."
 
     static func main() {
@@ -27,10 +28,12 @@ struct Benchmarks {
             guard let value = rest.popFirst() else { throw Failure("\(option) needs a value") }
             switch option {
             case "--rounds":
-                guard let number = Int(value), (1...1000).contains(number) else { throw Failure("--rounds \(value)") }
+                // 0: only what stands in files of rows.
+                guard let number = Int(value), (0...1000).contains(number) else { throw Failure("--rounds \(value)") }
                 rounds = number
             case "--rows": rowFiles.append(value)
             case "--json": jsonFile = value
+            case "--plot": plotFile = value
             case "--write": documents.append(value)
             case "--origin": origin = value
             default: throw Failure("unknown argument \(option)")
@@ -40,7 +43,7 @@ struct Benchmarks {
 
     private func run() throws {
         var results = Results()
-        try measure(&results)
+        if rounds > 0 { try measure(&results) }
         for file in rowFiles { try results.add(file: file) }
         let report = Report(results: results, origin: origin)
         print(report.markdown)
@@ -49,6 +52,7 @@ struct Benchmarks {
         } else {
             print(try report.jsonLines, terminator: "")
         }
+        if let plotFile { try Data(Comparison(results).plot.utf8).write(to: URL(filePath: plotFile)) }
         for document in documents { try report.write(into: document) }
     }
 
@@ -69,7 +73,7 @@ struct Benchmarks {
                 try tables.round(&results)
             }
             if let foreign {
-                results.add(.run, "other work while the above but the tunnel was measured", "cores", foreign)
+                results.add(.run, "other work while the above was measured", "cores", foreign)
             }
             try? FileHandle.standardError.write(contentsOf: Data("bench: round \(number) of \(rounds)\n".utf8))
         }

@@ -1,27 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-// Results as a Markdown text, as JSON lines of the schema pqvpn.bench/1, and in their place in docs/benchmarks.md.
+// Results as a Markdown text, as JSON lines of the schema pqvpn.bench/2, and in their place in docs/benchmarks.md.
 import Foundation
 
 struct Report {
+    static let schema = "pqvpn.bench/2"
+
     let results: Results
     /// What it ran on and when, one line for people.
     let origin: String
 
     // MARK: Markdown
 
-    var markdown: String {
-        let chapters = Chapter.allCases.compactMap { chapter -> String? in
+    var markdown: String { Self.text([origin] + chapters + Comparison(results).markdown) }
+
+    private static func text(_ paragraphs: [String]) -> String { paragraphs.joined(separator: "\n\n") + "\n" }
+
+    /// What was measured of the library; nothing if nothing was.
+    private var chapters: [String] {
+        Chapter.allCases.filter { $0 != .peers }.compactMap { chapter -> String? in
             let series = results.series.filter { $0.group == chapter }
             if series.isEmpty { return nil }
             let lines = series.map { series in
-                let range = "\(Self.text(series.lowest)) – \(Self.text(series.highest))"
-                return
-                    "| \(series.name) | \(Self.text(series.median)) | \(range) | \(series.unit) | \(series.values.count) |"
+                let spread = series.spread
+                let range = "\(Self.text(spread.lowest)) – \(Self.text(spread.highest))"
+                return "| \(series.name) | \(Self.text(spread.median)) | \(range) | \(series.unit) | \(spread.count) |"
             }
             return "### \(chapter.title)\n\n| | median | lowest – highest | | rounds |\n|---|---:|---:|---|---:|\n"
                 + lines.joined(separator: "\n")
         }
-        return ([origin] + chapters).joined(separator: "\n\n") + "\n"
     }
 
     /// Three significant digits, and all digits of what is before the point.
@@ -37,42 +43,47 @@ struct Report {
         get throws {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            return try results.series.map { series in
-                String(decoding: try encoder.encode(Line(series)), as: UTF8.self) + "\n"
-            }.joined()
+            let lines = try results.series.map { String(decoding: try encoder.encode(Line($0)), as: UTF8.self) }
+            return (lines + (try Comparison(results).jsonLines(encoder))).map { $0 + "\n" }.joined()
         }
     }
 
     private struct Line: Encodable {
-        let schema = "pqvpn.bench/1"
+        let schema = Report.schema
         let group: Chapter
+        let peer: String?
         let name: String
         let unit: String
         let median: Double
         let lowest: Double
         let highest: Double
         let rounds: Int
+        /// By round.
+        let values: [Int: Double]
 
         init(_ series: Series) {
-            (group, name, unit, rounds) = (series.group, series.name, series.unit, series.values.count)
-            (median, lowest, highest) = (series.median, series.lowest, series.highest)
+            (group, peer, name, unit, values) = (series.group, series.peer, series.name, series.unit, series.values)
+            let spread = series.spread
+            (median, lowest, highest, rounds) = (spread.median, spread.lowest, spread.highest, spread.count)
         }
     }
 
     // MARK: Documentation
 
-    private static let begin = "<!-- measured: begin -->"
-    private static let end = "<!-- measured: end -->"
-
-    /// Puts the Markdown between the two marks of a file and leaves the rest of it alone.
+    /// Puts the Markdown between the marks of a file and leaves the rest of it alone. The library and the comparison have
+    /// marks of their own, so that to measure one of them leaves the other's last results.
     func write(into path: String) throws {
         let url = URL(filePath: path)
-        let text = String(decoding: try Data(contentsOf: url), as: UTF8.self)
-        guard let begin = text.range(of: Self.begin), let end = text.range(of: Self.end),
-            begin.upperBound <= end.lowerBound
-        else { throw Failure("\(path) has no lines \(Self.begin) and \(Self.end)") }
-        let new = text[..<begin.upperBound] + "\n" + markdown + text[end.lowerBound...]
-        try Data(new.utf8).write(to: url, options: .atomic)
+        var text = String(decoding: try Data(contentsOf: url), as: UTF8.self)
+        for (mark, paragraphs) in [("measured", chapters), ("compared", Comparison(results).markdown)]
+        where !paragraphs.isEmpty {
+            let (begin, end) = ("<!-- \(mark): begin -->", "<!-- \(mark): end -->")
+            guard let first = text.range(of: begin), let last = text.range(of: end), first.upperBound <= last.lowerBound
+            else { throw Failure("\(path) has no lines \(begin) and \(end)") }
+            text.replaceSubrange(
+                first.upperBound..<last.lowerBound, with: "\n" + Self.text([origin] + paragraphs))
+        }
+        try Data(text.utf8).write(to: url, options: .atomic)
     }
 }
 
