@@ -33,8 +33,9 @@ struct PathMTUSearch {
     /// When the current size was last known to arrive.
     private var confirmed = Instant.origin
 
-    /// Path MTUs that are worth a question of their own: jumbo frames, Ethernet, PPPoE, tunnels over each, and IPv6's least.
-    private static let commonPaths = [9000, 8000, 4352, 1500, 1492, 1480, 1460, 1440, 1420, 1400, 1380, 1340, 1280]
+    /// Path MTUs that are worth a question of their own: jumbo frames, Ethernet, PPPoE, tunnels over each, IPv6's least, and what a
+    /// handshake datagram takes over IPv4: a path that carried a handshake has no less.
+    private static let commonPaths = [9000, 8000, 4352, 1500, 1492, 1480, 1460, 1440, 1420, 1400, 1380, 1340, 1280, 1260]
 
     /// Begins at once. Until it knows better it takes a path for one of 1500 bytes: wrong ones lose a few packets, and nearly
     /// none is wrong.
@@ -66,7 +67,10 @@ struct PathMTUSearch {
             outstanding.removeAll()
             phase = .narrow(high: high, attempt: 0)
             deadline = now
-        case .settled: outstanding.removeAll()
+        case .settled:
+            guard packet >= current else { break }
+            phase = .settled(attempt: 0)
+            deadline = now + Limits.pathCheck
         }
         return true
     }
@@ -96,16 +100,12 @@ struct PathMTUSearch {
             deadline = now + Limits.pathProbeTimeout
             return ask([middle(high)], nonce)
         case .settled(let attempt):
-            if now >= nextClimb, current < ceiling {
+            if now >= nextClimb, current < ceiling, isBusy(confirmed) {
                 restart(now)
                 return advance(now: now, isBusy: isBusy, nonce: nonce)
             }
             deadline = now + Limits.pathCheck
             guard attempt > 0 || isBusy(confirmed) else { return [] }
-            if attempt > 0, outstanding.isEmpty {
-                phase = .settled(attempt: 0)
-                return []
-            }
             guard attempt < Limits.pathProbes else {
                 // What arrived before arrives no more: smaller, or nothing at all. The survey tells.
                 restart(now)
@@ -147,7 +147,6 @@ struct PathMTUSearch {
 
     private mutating func settle(_ now: Instant) {
         phase = .settled(attempt: 0)
-        outstanding.removeAll()
         confirmed = now
         nextClimb = now + Limits.pathClimb
         deadline = now + Limits.pathCheck

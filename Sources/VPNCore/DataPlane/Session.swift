@@ -130,8 +130,9 @@ public final class Session: Sendable {
     func account(sent tally: SessionTally, now: Instant) {
         packetsOut.wrappingAdd(tally.packets, ordering: .relaxed)
         bytesOut.wrappingAdd(tally.bytes, ordering: .relaxed)
-        lastSentNanoseconds.store(now.nanoseconds, ordering: .relaxed)
-        if tally.hasPayload { lastPayloadNanoseconds.store(now.nanoseconds, ordering: .relaxed) }
+        // Another worker may have settled a later batch before.
+        if !tally.isProbe { lastSentNanoseconds.max(now.nanoseconds, ordering: .relaxed) }
+        if tally.hasPayload { lastPayloadNanoseconds.max(now.nanoseconds, ordering: .relaxed) }
     }
 
     /// Opens in place the DATA datagrams at the beginning of a train that are of this session, with the window's lock taken
@@ -218,8 +219,10 @@ public final class Session: Sendable {
         _ = seal(
             &span, type: type, payload: front..<front + payload.count, counter: counter, padding: padding,
             ceiling: longest)
-        account(
-            sent: SessionTally(packets: 1, bytes: UInt64(bytes.count), hasPayload: type == .ip), now: now)
+        let tally = SessionTally(
+            packets: 1, bytes: UInt64(bytes.count), hasPayload: type == .ip,
+            isProbe: type == .probe || type == .probeReport)
+        account(sent: tally, now: now)
         return bytes
     }
 

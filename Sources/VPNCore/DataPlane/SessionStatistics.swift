@@ -19,4 +19,6 @@ struct SessionTally {
     var bytes: UInt64 = 0
     /// Inner packets are among them.
     var hasPayload = false
+    /// They are questions about the path or their answers, which keep no peer from saying that it is there.
+    var isProbe = false
 }

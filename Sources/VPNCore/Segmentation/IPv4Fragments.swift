@@ -26,6 +26,8 @@ public struct IPv4Fragments: Sendable {
         hasMore = field & IPv4Fragments.moreFragments != 0
         offset = packet.lowerBound + headerLength
         guard step >= 8, headerLength >= 20, offset < packet.upperBound else { return nil }
+        // A fragment that would end beyond what an offset can tell (RFC 791: 65,535) is nobody's.
+        guard Int(origin) * 8 + packet.upperBound - offset <= 65_535 else { return nil }
     }
 
     /// Writes the next fragment into `target` at `start`, where `mtu` bytes must be; its length, or nil after the last.

@@ -43,8 +43,9 @@ enum MaximumSegment {
             case optionNone: offset += 1
             case optionSegmentSize:
                 guard offset + 4 <= found.payloadStart, buffer[offset + 1] == 4 else { return }
+                // All of them: receivers differ in which one they obey.
                 lower(&buffer, at: offset + 2, to: UInt16(clamping: limit), found)
-                return
+                offset += 4
             default:
                 // A length that leads nowhere: what follows is not ours to guess.
                 guard offset + 1 < found.payloadStart, buffer[offset + 1] >= 2 else { return }

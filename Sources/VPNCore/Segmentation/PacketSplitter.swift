@@ -67,7 +67,7 @@ public struct PacketSplitter: Sendable {
     public var remaining: Int {
         if isFinished { return 0 }
         guard shape != .single else { return 1 }
-        return (packet.upperBound - offset + Int(header.segmentSize) - 1) / Int(header.segmentSize)
+        return max(1, (packet.upperBound - offset + Int(header.segmentSize) - 1) / Int(header.segmentSize))
     }
 
     /// Writes the next packet into `target` at `start` and gives its length; nil when there is none left.

@@ -20,24 +20,25 @@ public enum PacketTooBig {
     ///   - packet: a whole IP packet, longer than `mtu`, which may not be fragmented.
     ///   - target: with room for `largest` bytes at `start`.
     /// - Returns: the message's length; nil where no message may be sent: about an ICMP error, a fragment that is not the
-    ///   first, or a source that is no single host (RFC 1122 §3.2.2, RFC 4443 §2.4 (e)).
+    ///   first, or where one end is no single host (RFC 1122 §3.2.2, RFC 4443 §2.4 (e)).
     public static func write(
         about buffer: borrowing MutableSpan<UInt8>, _ packet: Range<Int>, mtu: Int,
         into target: inout MutableSpan<UInt8>, at start: Int
     ) -> Int? {
         guard let inner = InnerPacket(buffer, packet) else { return nil }
         switch inner {
-        case .v4(let source, _):
-            guard isHost(source), isAnswerable4(buffer, packet) else { return nil }
+        case .v4(let source, let destination):
+            guard isHost(source), isHost(destination), isAnswerable4(buffer, packet) else { return nil }
             return write4(buffer, packet, mtu, &target, start)
-        case .v6(let source, _):
-            // Multicast and unspecified.
-            guard source >> 120 != 0xFF, source != 0, isAnswerable6(buffer, packet) else { return nil }
+        case .v6(let source, let destination):
+            guard isHost(source), isHost(destination), isAnswerable6(buffer, packet) else { return nil }
             return write6(buffer, packet, mtu, &target, start)
         }
     }
 
+    /// Neither multicast, nor broadcast, nor unspecified.
     private static func isHost(_ address: UInt32) -> Bool { address >> 28 < 0xE && address >> 24 != 0 }
+    private static func isHost(_ address: UInt128) -> Bool { address >> 120 != 0xFF && address != 0 }
 
     private static func isAnswerable4(_ buffer: borrowing MutableSpan<UInt8>, _ packet: Range<Int>) -> Bool {
         let start = packet.lowerBound
