@@ -44,7 +44,8 @@ report_slope() { # WHO COLUMN
             begin = int(NR * part) + 1; n = NR - begin + 1
             for (i = begin; i <= NR; i++) { x += time[i]; y += value[i]; xx += time[i] ^ 2; xy += time[i] * value[i] }
             below = n * xx - x * x
-            print value[begin], value[NR], below > 0 ? (n * xy - x * y) / below * 600 : 0
+            slope = (below > 0) ? (n * xy - x * y) / below * 600 : 0
+            print value[begin], value[NR], slope
         }' "$W/memory")
     row "soak_$1_begin" MB "$first"
     row "soak_$1_end" MB "$last"

@@ -8,8 +8,9 @@ extension Comparison {
     /// Nothing if no peer was measured.
     var markdown: [String] {
         if peers.isEmpty { return [] }
-        let chapters =
-            ["### \(Chapter.peers.title)"] + Quantity.tables.compactMap(table) + [ratioTable].compactMap { $0 }
+        let list = descriptions.map { "- `\($0.peer)`: \($0.description)" }.joined(separator: "\n")
+        let head = ["### \(Chapter.peers.title)"] + (list.isEmpty ? [] : [list])
+        let chapters = head + Quantity.tables.compactMap(table) + [ratioTable].compactMap { $0 }
         // A long load alone is no occasion for a verdict.
         return chapters + (Aim.all(self).allSatisfy { $0.measured == nil } ? [] : [verdictTable])
     }
