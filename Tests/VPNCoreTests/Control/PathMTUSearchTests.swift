@@ -45,7 +45,7 @@ import VPNTesting
     }
 
     private func common(isV4: Bool, below ceiling: Int) -> [Int] {
-        [9000, 8000, 4352, 1500, 1492, 1480, 1460, 1440, 1420, 1400, 1380, 1340, 1280].map {
+        [9000, 8000, 4352, 1500, 1492, 1480, 1460, 1440, 1420, 1400, 1380, 1340, 1280, 1260].map {
             Limits.innerMTU(path: $0, isV4: isV4)
         }.filter { $0 <= ceiling }
     }
