@@ -112,6 +112,12 @@ public enum Limits {
     /// §2: pins by first use.
     static let firstUsePins = 1024
 
+    /// §2: a degraded session has a new handshake within 120 s. The initiator's jitter of ± 10 % and the responder's two
+    /// tenths later leave at most 117 s of this.
+    static let degradedRenewal = TimeSpan.seconds(90)
+    /// 120 s, and the 90 s after which the handshake that is owed counts as failed.
+    static let degradedLifetime = TimeSpan.seconds(210)
+
     // MARK: - Liveness (§7)
 
     /// One look at all sessions.

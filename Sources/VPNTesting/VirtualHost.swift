@@ -56,6 +56,11 @@ public final class VirtualHost {
     /// Sessions, handshakes and fragments that this node holds.
     public var footprint: ControlFootprint { machine.footprint }
 
+    public var degradedSessions: UInt64 { machine.degradedSessions }
+
+    /// Whether the session of the first configured peer stands on one signature.
+    public var isDegraded: Bool { machine.isDegraded(0) }
+
     // MARK: What the network calls
 
     var nextDeadline: Instant { jobs.map(\.due).min().map { min($0, machine.nextDeadline) } ?? machine.nextDeadline }
@@ -67,6 +72,16 @@ public final class VirtualHost {
 
     func close(now: Instant, send: (VirtualDatagram) -> Void) {
         machine.close(now: now)
+        drain(now: now, send: send)
+    }
+
+    func updatePins(_ pins: [PinnedPeer], now: Instant, send: (VirtualDatagram) -> Void) {
+        machine.updatePins(pins, now: now)
+        drain(now: now, send: send)
+    }
+
+    func updateRevoked(_ ids: Set<PeerID>, now: Instant, send: (VirtualDatagram) -> Void) {
+        machine.updateRevoked(ids, now: now)
         drain(now: now, send: send)
     }
 

@@ -46,6 +46,8 @@ struct InitiatorStateMachine {
     /// The id that must answer; nil for a first contact.
     private let expected: PeerID?
     private(set) var responder: IdentityPublicKeys?
+    /// §2: the responder is pinned, and its ML-DSA signature alone may do.
+    private var acceptsPartial: Bool
     private var kind: InitiatorKind
     /// The receiver index of the session to be. Changes at a restart.
     private(set) var index: UInt32
@@ -66,8 +68,9 @@ struct InitiatorStateMachine {
 
     init(
         signer: any IdentitySigner, cryptography: any HandshakeCryptography, offers: Offers, mtu: UInt16,
-        keepaliveSeconds: UInt16, expected: PeerID?, responder: IdentityPublicKeys?, showsKeys: Bool, index: UInt32,
-        now: Instant
+        keepaliveSeconds: UInt16, expected: PeerID?, responder: IdentityPublicKeys?, acceptsPartial: Bool,
+        showsKeys: Bool,
+        index: UInt32, now: Instant
     ) {
         self.signer = signer
         self.cryptography = cryptography
@@ -76,6 +79,7 @@ struct InitiatorStateMachine {
         self.keepaliveSeconds = keepaliveSeconds
         self.expected = expected
         self.responder = responder
+        self.acceptsPartial = acceptsPartial
         kind = showsKeys ? .full : .brief
         self.index = index
         started = now
@@ -180,7 +184,8 @@ struct InitiatorStateMachine {
                     .openS2(
                         S2Opening(
                             signer: signer, ephemerals: ephemerals, responder: responder, senderIndex: index,
-                            offers: offers, offersInRetry: exchanges[position].offersInRetry, message: message)))
+                            offers: offers, offersInRetry: exchanges[position].offersInRetry, message: message,
+                            acceptsPartial: acceptsPartial)))
             ]
         }
         return [.drop(.s2Authentication)]
@@ -205,11 +210,14 @@ struct InitiatorStateMachine {
     }
 
     /// The node decided to believe the descriptor that `judge` showed.
-    mutating func believe(_ keys: IdentityPublicKeys, now: Instant) -> [InitiatorEffect] {
+    mutating func believe(
+        _ keys: IdentityPublicKeys, acceptsPartial: Bool, now: Instant
+    ) -> [InitiatorEffect] {
         guard case .fetchingDescriptor(let cookie, let offers, _, _) = stage else { return [] }
         // A responder that we do not know hardly knows us.
         if responder == nil { kind = .full }
         responder = keys
+        self.acceptsPartial = acceptsPartial
         return addExchange(cookie: cookie, offersInRetry: offers, now: now)
     }
 

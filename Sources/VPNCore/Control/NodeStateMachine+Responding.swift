@@ -150,7 +150,8 @@ extension NodeStateMachine {
                     signer: signer, opened: opened, pinnedKeys: pinnedKeys, senderIndex: index,
                     offers: parameters.offers,
                     token: token, mtu: parameters.mtu, keepaliveSeconds: 0,
-                    lifetimeSeconds: UInt32(parameters.rekeyInterval.nanoseconds / 1_000_000_000))),
+                    lifetimeSeconds: UInt32(parameters.rekeyInterval.nanoseconds / 1_000_000_000),
+                    acceptsPartial: trust.acceptsPartial(opened.payload.peerID))),
             for: .answer(key, opened, slot: slot, pin: pin, index: index))
     }
 
@@ -167,6 +168,9 @@ extension NodeStateMachine {
         }
         guard let entry = inbound[key] else { return drop(.handshakeExpired) }
         let id = composed.initiator.peerID
+        if let refusal = refusalSince(composed, wasPinned: !pin) {
+            return refuseIdentity(id, refusal, key, expected: nil, name: "", now: now)
+        }
         let place: PeerSlot
         if let known = slot ?? slotsByIdentity[id] {
             place = known
@@ -190,7 +194,7 @@ extension NodeStateMachine {
             key: composed.fragmentKey)
         guard
             installAnswered(
-                composed.secrets, slot: place, id: id, index: index, opened: opened, key: key,
+                composed.secrets, grade: composed.grade, slot: place, id: id, index: index, opened: opened, key: key,
                 s1Bytes: entry.shape.count * entry.datagramSize, s2Bytes: datagrams.reduce(0) { $0 + $1.count },
                 duration: now.since(entry.created), now: now)
         else {
@@ -202,6 +206,14 @@ extension NodeStateMachine {
     }
 
     // MARK: Refusals
+
+    /// What has become of an identity's standing while its answer was composed.
+    private func refusalSince(_ composed: ComposedS2, wasPinned: Bool) -> TrustRefusal? {
+        let id = composed.initiator.peerID
+        if let refusal = trust.bar(id) { return refusal }
+        if wasPinned, trust.keys(of: id) == nil { return .unknownPeer }
+        return composed.grade == .degraded && !trust.acceptsPartial(id) ? .unknownPeer : nil
+    }
 
     private mutating func refuse(_ key: InboundKey, _ failure: HandshakeFailure, now: Instant) {
         inbound.setStage(.ignored, of: key, until: now + Limits.answerLifetime)

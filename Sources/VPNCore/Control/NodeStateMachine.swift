@@ -81,6 +81,8 @@ public struct NodeStateMachine: ~Copyable {
     /// Jobs that strangers caused; bounded by `maximumJobs`.
     var jobsForOthers = 0
     var nextTick: Instant
+    /// Sessions that one signature had to do for (§2), since the start.
+    public internal(set) var degradedSessions: UInt64 = 0
     private var actions = Deque<Action>()
     /// Datagrams dropped by the control side, by reason.
     public let drops = DropCounters()

@@ -16,12 +16,17 @@ public struct PinnedPeer: Sendable, Equatable {
     public var origin: Origin
     /// Where it was first met, as the operator wrote it; empty where that does not matter.
     public var endpoint: String
+    /// `allow_partial`: under `strict_sig_verify: false` its ML-DSA signature alone may do (§2).
+    public var allowsPartial: Bool
 
-    public init(keys: IdentityPublicKeys, name: String, origin: Origin, endpoint: String = "") {
+    public init(
+        keys: IdentityPublicKeys, name: String, origin: Origin, endpoint: String = "", allowsPartial: Bool = false
+    ) {
         self.keys = keys
         self.name = name
         self.origin = origin
         self.endpoint = endpoint
+        self.allowsPartial = allowsPartial
     }
 
     public var peerID: PeerID { keys.peerID }

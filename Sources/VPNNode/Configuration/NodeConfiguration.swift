@@ -19,13 +19,19 @@ public struct NodeConfiguration: Sendable {
     public struct Security: Sendable, Hashable {
         public var trustsOnFirstUse: Bool
         public var isStrictOnFirstUse: Bool
+        /// `strict_sig_verify`.
+        public var requiresBothSignatures: Bool
+        /// Empty: no restriction.
+        public var allowlist: Set<PeerID>
         /// Absolute.
         public var knownPeersFile: String
         /// 0 = no limit.
         public var handshakesPerMinutePerAddress: Int
 
         public var policy: TrustPolicy {
-            TrustPolicy(trustsOnFirstUse: trustsOnFirstUse, isStrict: isStrictOnFirstUse)
+            TrustPolicy(
+                trustsOnFirstUse: trustsOnFirstUse, isStrict: isStrictOnFirstUse,
+                requiresBothSignatures: requiresBothSignatures, allowlist: allowlist)
         }
     }
 

@@ -96,7 +96,7 @@ public actor Node {
         timer?.task.cancel()
         engine.stop()
         pool.stop()
-        log.totals(engine.counters(), control: machine.drops)
+        log.totals(engine.counters(), control: machine.drops, degradedSessions: machine.degradedSessions)
     }
 
     // MARK: Inputs

@@ -39,9 +39,16 @@ struct NodePlan {
                 name: peer.name, peerID: peer.peerID, endpoint: peer.endpoint.flatMap(resolve),
                 allowedIPs: peer.allowedIPs, keepaliveSeconds: peer.keepaliveSeconds)
         }
-        peers += configuration.bootstrapPeers.map { name in
-            PeerConfiguration(
-                name: NodePlan.bootstrapName(name), peerID: nil, endpoint: resolve(name), allowedIPs: [])
+        var called = Set(peers.compactMap(\.endpoint))
+        let names = Set(configuration.peers.compactMap(\.endpoint))
+        for name in configuration.bootstrapPeers where !names.contains(name) {
+            let endpoint = resolve(name)
+            // Whoever sits there is called already, with the rights of its own entry.
+            if let endpoint, !called.insert(endpoint).inserted { continue }
+            peers.append(
+                PeerConfiguration(
+                    name: NodePlan.bootstrapName(name), peerID: nil, endpoint: endpoint, allowedIPs: [],
+                    isBootstrap: true))
         }
         let endpoints = peers.compactMap(\.endpoint)
         let mtu = configuration.tunnel.mtu ?? NodePlan.automaticMTU(endpoints)

@@ -13,12 +13,14 @@ public struct PeersReport: Report {
         /// "operator" or "tofu".
         public let addedBy: String
         public let endpoint: String
+        public let allowsPartial: Bool
 
         private enum CodingKeys: String, CodingKey {
             case peerID = "peer_id"
             case name
             case addedBy = "added_by"
             case endpoint
+            case allowsPartial = "allow_partial"
         }
 
         init(_ pin: PinnedPeer) {
@@ -26,11 +28,12 @@ public struct PeersReport: Report {
             name = pin.name
             addedBy = pin.origin.rawValue
             endpoint = pin.endpoint
+            allowsPartial = pin.allowsPartial
         }
     }
 
     public let file: String
-    /// What was done: "list", "added", "known", "trusted", "removed".
+    /// What was done: "list", "added", "known", "trusted", "set", "removed".
     public let action: String
     public let peers: [Entry]
     /// The id that was pinned before, where another one took its place.
@@ -46,9 +49,13 @@ public struct PeersReport: Report {
                 let padding = String(repeating: " ", count: width - name.count)
                 return "\(name)\(padding)  \(entry.peerID)  \(entry.addedBy)"
                     + (entry.endpoint.isEmpty ? "" : "  \(entry.endpoint)")
+                    + (entry.allowsPartial ? "  allow_partial" : "")
             }.joined(separator: "\n")
         case "known": return "'\(peers[0].name)' (\(peers[0].peerID)) is pinned already"
         case "trusted": return "'\(peers[0].name)' is \(peers[0].peerID) now, was \(replaced ?? "")"
+        case "set":
+            return "'\(peers[0].name)' (\(peers[0].peerID)): allow_partial is \(peers[0].allowsPartial)"
+                + (peers[0].allowsPartial ? "; it counts only under security.strict_sig_verify: false" : "")
         default: return "\(action) '\(peers[0].name)' (\(peers[0].peerID))"
         }
     }
@@ -95,6 +102,11 @@ public struct PeersCommandTarget: Sendable {
         let new = store.pin(of: descriptor.keys.peerID)
         return PeersReport(
             file: path, action: "trusted", peers: new.map { [.init($0)] } ?? [], replaced: old.peerID.hex)
+    }
+
+    public func set(_ peer: String, allowsPartial: Bool) throws -> PeersReport {
+        let pin = try KnownPeersStore(path: path).setAllowsPartial(allowsPartial, of: peer)
+        return PeersReport(file: path, action: "set", peers: [.init(pin)], replaced: nil)
     }
 
     public func remove(_ peer: String) throws -> PeersReport {

@@ -77,6 +77,18 @@ public final class KnownPeersStore: Sendable {
         return old
     }
 
+    /// Sets whether the ML-DSA signature of a peer alone may do (§2). Returns the pin as it is now.
+    public func setAllowsPartial(_ allows: Bool, of text: String) throws -> PinnedPeer {
+        let id = try pin(matching: text).peerID
+        return try change { pins in
+            guard let place = pins.firstIndex(where: { $0.peerID == id }) else {
+                throw NodeFailure(.usage, "'\(text)' was removed meanwhile")
+            }
+            pins[place].allowsPartial = allows
+            return pins[place]
+        }
+    }
+
     /// Removes a pin and returns it.
     @discardableResult
     public func remove(_ text: String) throws -> PinnedPeer {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// `pqvpn peers add|list|trust|remove`: the operator's word on identities. A running node reads it at its next start.
+// `pqvpn peers add|list|trust|set|remove`: the operator's word on identities.
 internal import ArgumentParser
 internal import VPNNode
 
 struct PeersCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "peers", abstract: "The identities that this node believes.",
-        subcommands: [Add.self, List.self, Trust.self, Remove.self])
+        subcommands: [Add.self, List.self, Trust.self, Set.self, Remove.self])
 
     struct Target: ParsableArguments {
         @Option(
@@ -61,6 +61,26 @@ struct PeersCommand: ParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() throws { output.print(try target.open().trust(peer, descriptorFile: file)) }
+    }
+
+    struct Set: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "set", abstract: "Change what may be done with a pinned identity.",
+            discussion: """
+                --allow-partial: under security.strict_sig_verify: false its ML-DSA-87 signature alone may do. Its sessions \
+                are degraded then.
+                """)
+
+        @Argument(help: "The pinned name, peer_id, or its first 8 digits or more.")
+        var peer: String
+
+        @Flag(inversion: .prefixedNo, help: "Whether one signature of two may do.")
+        var allowPartial: Bool
+
+        @OptionGroup var target: Target
+        @OptionGroup var output: OutputOptions
+
+        func run() throws { output.print(try target.open().set(peer, allowsPartial: allowPartial)) }
     }
 
     struct Remove: ParsableCommand {
