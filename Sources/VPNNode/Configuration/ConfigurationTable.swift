@@ -146,6 +146,10 @@ enum ConfigurationTable {
                 "Start of the name of the per-run directory, which holds the public descriptor."),
             ConfigurationKey(
                 "keys.dir", .text(.path), default: .text("keys"), "Directory of the persistent identity."),
+            ConfigurationKey(
+                "keys.passphrase_file", .text(.path), default: .null,
+                "File of mode 0600 with the passphrase of encrypted keys and known peers. Others: --passphrase-file, "
+                    + "PQVPN_PASSPHRASE, the systemd credential pqvpn-passphrase, a terminal."),
         ])
 
     private static let logging = ConfigurationSection(

@@ -66,6 +66,7 @@ extension NodeConfiguration {
         nickname = document.text("peer.nickname")
         keyDirectory = paths.absolute(document.text("keys.dir"))
         identity = document.identitySource(paths, keyDirectory: keyDirectory)
+        passphraseFile = document.effective("keys.passphrase_file").text.map(paths.absolute)
         security = Security(
             trustsOnFirstUse: document.boolean("security.tofu"),
             isStrictOnFirstUse: document.boolean("security.strict_tofu"),

@@ -86,6 +86,8 @@ public struct NodeConfiguration: Sendable {
     public var logLevel: Logger.Level
     /// Directory of the persistent identity, absolute, whether or not this run uses it.
     public var keyDirectory: String
+    /// Absolute; nil = none.
+    public var passphraseFile: String?
 }
 
 /// The files of the four private keys, absolute.

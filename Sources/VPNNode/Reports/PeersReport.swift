@@ -33,7 +33,7 @@ public struct PeersReport: Report {
     }
 
     public let file: String
-    /// What was done: "list", "added", "known", "trusted", "set", "removed".
+    /// What was done: "list", "added", "known", "trusted", "set", "removed", "encrypted", "decrypted".
     public let action: String
     public let peers: [Entry]
     /// The id that was pinned before, where another one took its place.
@@ -53,6 +53,8 @@ public struct PeersReport: Report {
             }.joined(separator: "\n")
         case "known": return "'\(peers[0].name)' (\(peers[0].peerID)) is pinned already"
         case "trusted": return "'\(peers[0].name)' is \(peers[0].peerID) now, was \(replaced ?? "")"
+        case "encrypted": return "\(file) is under a passphrase now"
+        case "decrypted": return "\(file) is in the clear now"
         case "set":
             return "'\(peers[0].name)' (\(peers[0].peerID)): allow_partial is \(peers[0].allowsPartial)"
                 + (peers[0].allowsPartial ? "; it counts only under security.strict_sig_verify: false" : "")
@@ -64,27 +66,38 @@ public struct PeersReport: Report {
 /// The file of pins that a command works on.
 public struct PeersCommandTarget: Sendable {
     private let path: String
+    private let unlocker: Unlocker
 
-    /// From a configuration, or a path; the default is that of a configuration in this directory.
-    public init(configurationFile: String?, knownPeersFile: String?) throws {
-        if let knownPeersFile {
-            path = knownPeersFile
-        } else if let configurationFile {
-            path = try LoadedConfiguration(file: configurationFile).configuration.security.knownPeersFile
-        } else {
-            path = "known_peers.yaml"
+    /// From a configuration, or a path; the default is that of a configuration in this directory. The passphrase is asked
+    /// for where the file is encrypted.
+    public init(configurationFile: String?, knownPeersFile: String?, passphraseFile: String?) throws {
+        let configuration = try configurationFile.map { try LoadedConfiguration(file: $0).configuration }
+        path = knownPeersFile ?? configuration?.security.knownPeersFile ?? "known_peers.yaml"
+        unlocker = Unlocker(PassphraseSource(file: passphraseFile, configuredFile: configuration?.passphraseFile))
+    }
+
+    private func open() throws -> KnownPeersStore { try KnownPeersStore(path: path, unlocker: unlocker) }
+
+    /// Puts the file under a passphrase, or takes it out.
+    public func setEncrypted(_ isEncrypted: Bool) throws -> PeersReport {
+        guard ProtectedFile.exists(path) else { throw NodeFailure(.usage, "known peers \(path) does not exist") }
+        let store = try open()
+        guard try store.isSealed() != isEncrypted else {
+            throw NodeFailure(.failure, "known peers \(path) is \(isEncrypted ? "encrypted already" : "not encrypted")")
         }
+        try store.seal(by: isEncrypted ? unlocker : nil)
+        return PeersReport(file: path, action: isEncrypted ? "encrypted" : "decrypted", peers: [], replaced: nil)
     }
 
     public func list() throws -> PeersReport {
-        let pins = try KnownPeersStore(path: path).pins
+        let pins = try open().pins
         return PeersReport(file: path, action: "list", peers: pins.map(PeersReport.Entry.init), replaced: nil)
     }
 
     /// Pins the identity of a descriptor file under `name`, or its own nickname.
     public func add(descriptorFile: String, name: String?) throws -> PeersReport {
         let descriptor = try DescriptorFile.read(descriptorFile)
-        let store = try KnownPeersStore(path: path)
+        let store = try open()
         let pin = PinnedPeer(keys: descriptor.keys, name: name ?? descriptor.nickname, origin: .operatorAdded)
         guard pin.name.utf8.count <= 63, !pin.name.unicodeScalars.contains(where: \.isInvisible) else {
             throw NodeFailure(.usage, "a name has at most 63 printable bytes")
@@ -97,7 +110,7 @@ public struct PeersCommandTarget: Sendable {
     /// Puts the identity of a descriptor file in the place of a pinned one.
     public func trust(_ peer: String, descriptorFile: String) throws -> PeersReport {
         let descriptor = try DescriptorFile.read(descriptorFile)
-        let store = try KnownPeersStore(path: path)
+        let store = try open()
         let old = try store.trust(descriptor.keys, as: peer)
         let new = store.pin(of: descriptor.keys.peerID)
         return PeersReport(
@@ -105,12 +118,12 @@ public struct PeersCommandTarget: Sendable {
     }
 
     public func set(_ peer: String, allowsPartial: Bool) throws -> PeersReport {
-        let pin = try KnownPeersStore(path: path).setAllowsPartial(allowsPartial, of: peer)
+        let pin = try open().setAllowsPartial(allowsPartial, of: peer)
         return PeersReport(file: path, action: "set", peers: [.init(pin)], replaced: nil)
     }
 
     public func remove(_ peer: String) throws -> PeersReport {
-        let old = try KnownPeersStore(path: path).remove(peer)
+        let old = try open().remove(peer)
         return PeersReport(file: path, action: "removed", peers: [.init(old)], replaced: nil)
     }
 }

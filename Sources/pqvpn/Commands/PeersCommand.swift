@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// `pqvpn peers add|list|trust|set|remove`: the operator's word on identities.
+// `pqvpn peers add|list|trust|set|remove|encrypt|decrypt`: the operator's word on identities.
 internal import ArgumentParser
 internal import VPNNode
 
 struct PeersCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "peers", abstract: "The identities that this node believes.",
-        subcommands: [Add.self, List.self, Trust.self, Set.self, Remove.self])
+        subcommands: [Add.self, List.self, Trust.self, Set.self, Remove.self, Encrypt.self, Decrypt.self])
 
     struct Target: ParsableArguments {
         @Option(
@@ -17,8 +17,12 @@ struct PeersCommand: ParsableCommand {
         @Option(help: ArgumentHelp("The file of pins; default: known_peers.yaml.", valueName: "file"))
         var knownPeers: String?
 
+        @OptionGroup var passphrase: PassphraseOptions
+
         func open() throws -> PeersCommandTarget {
-            try PeersCommandTarget(configurationFile: configurationFile, knownPeersFile: knownPeers)
+            try PeersCommandTarget(
+                configurationFile: configurationFile, knownPeersFile: knownPeers,
+                passphraseFile: passphrase.passphraseFile)
         }
     }
 
@@ -93,5 +97,25 @@ struct PeersCommand: ParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() throws { output.print(try target.open().remove(peer)) }
+    }
+
+    struct Encrypt: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "encrypt", abstract: "Put the file of pins under a passphrase.")
+
+        @OptionGroup var target: Target
+        @OptionGroup var output: OutputOptions
+
+        func run() throws { output.print(try target.open().setEncrypted(true)) }
+    }
+
+    struct Decrypt: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "decrypt", abstract: "Take the file of pins out of its passphrase.")
+
+        @OptionGroup var target: Target
+        @OptionGroup var output: OutputOptions
+
+        func run() throws { output.print(try target.open().setEncrypted(false)) }
     }
 }
