@@ -14,7 +14,9 @@ struct PassphraseCommandTests {
         _ arguments: [String], in scratch: Scratch, environment: [String: String] = [:]
     ) throws -> Program.Outcome {
         let assignments = environment.map { "\($0.key)=\($0.value)" }
-        return try Program.launch(["/usr/bin/env"] + assignments + [Program.path] + arguments, in: scratch)
+        // In a session of its own, since it would ask at the terminal of whoever runs the tests.
+        return try Program.launch(
+            ["/usr/bin/env"] + assignments + ["/usr/bin/setsid", "--wait", Program.path] + arguments, in: scratch)
     }
 
     @Test func everyPlaceOfAPassphraseServes() throws {

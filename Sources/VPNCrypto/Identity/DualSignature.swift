@@ -7,6 +7,10 @@ public enum SignatureRole: String, Sendable, CaseIterable {
     case initiator = "S1-initiator"
     case responder = "S2-responder"
     case descriptor = "descriptor"
+    /// §2: an identity that goes on as another one, and that other one.
+    case rotationFrom = "rotation-from"
+    case rotationTo = "rotation-to"
+    case revocation = "revocation"
 }
 
 /// Why a dual signature was refused; the first reason in the order of the checks.

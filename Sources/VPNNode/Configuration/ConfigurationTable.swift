@@ -49,6 +49,9 @@ enum ConfigurationTable {
                 "security.known_peers_file", .text(.path), default: .text("known_peers.yaml"),
                 "Pinned identities, mode 0600; see `pqvpn peers`."),
             ConfigurationKey(
+                "security.revoked_file", .text(.path), default: .text("revoked.yaml"),
+                "Identities that nobody believes any more, mode 0600; see `pqvpn peers revoke`."),
+            ConfigurationKey(
                 "security.allowlist", .list(of: .text(.peerID), maximum: 65536), default: .list([]),
                 "If not empty, the only peer_ids that may call or be called. It makes nobody known: pins and tofu still "
                     + "decide."),

@@ -73,6 +73,7 @@ extension NodeConfiguration {
             requiresBothSignatures: document.boolean("security.strict_sig_verify"),
             allowlist: Set(document.texts("security.allowlist").compactMap(PeerID.init(hex:))),
             knownPeersFile: paths.absolute(document.text("security.known_peers_file")),
+            revokedFile: paths.absolute(document.text("security.revoked_file")),
             handshakesPerMinutePerAddress: document.integer("security.handshake_per_minute_per_ip"))
         network = Network(
             bindHost: IPAddress(document.text("network.bind_host"))!,

@@ -25,6 +25,8 @@ public struct NodeConfiguration: Sendable {
         public var allowlist: Set<PeerID>
         /// Absolute.
         public var knownPeersFile: String
+        /// Absolute.
+        public var revokedFile: String
         /// 0 = no limit.
         public var handshakesPerMinutePerAddress: Int
 

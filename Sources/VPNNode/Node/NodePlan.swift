@@ -18,6 +18,8 @@ struct NodePlan {
     /// Enough for a burst of callers; each is 1.85 ms of work and 200 bytes.
     static let ephemeralsKept = 16
     static let resolvePause = Duration.seconds(30)
+    /// Revocations must reach live sessions within 60 s; two stat calls every 5 s cost nothing.
+    static let trustPause = Duration.seconds(5)
 
     init(_ configuration: NodeConfiguration, identity: LoadedIdentity) {
         var unresolved: [EndpointName] = []

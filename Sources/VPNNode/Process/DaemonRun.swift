@@ -67,7 +67,8 @@ public struct DaemonRun: Sendable {
         let identity = try LoadedIdentity.load(
             configuration.identity, nickname: configuration.nickname, unlocker: unlocker)
         let knownPeers = try KnownPeersStore(path: configuration.security.knownPeersFile, unlocker: unlocker)
-        try configuration.check(pins: knownPeers.pins, own: identity.peerID)
+        let revocations = try RevocationList(path: configuration.security.revokedFile)
+        try configuration.check(pins: knownPeers.pins, revoked: revocations.ids, own: identity.peerID)
         let directory = try runtimeDirectory(configuration, identity)
         defer { directory?.remove() }
         logger.info(
@@ -84,7 +85,8 @@ public struct DaemonRun: Sendable {
         if isDaemon { _ = FileManager.default.changeCurrentDirectoryPath("/") }
         let readiness = readiness
         let node = try Node(
-            configuration: configuration, identity: identity, knownPeers: knownPeers, logger: logger,
+            configuration: configuration, identity: identity, knownPeers: knownPeers, revocations: revocations,
+            logger: logger,
             onReady: {
                 logger.info("node is up", metadata: ["event": "node.ready"])
                 readiness.ready()

@@ -41,6 +41,7 @@ public struct ConfigurationCheckReport: Report {
             let pins = try KnownPeersStore(
                 path: loaded.configuration.security.knownPeersFile, unlocker: unlocker
             ).pins
+            _ = try RevocationList(path: loaded.configuration.security.revokedFile)
             try loaded.configuration.check(pins: pins, own: nil)
             return ConfigurationCheckReport(file: file, issues: loaded.warnings)
         } catch let error as ConfigurationError {

@@ -41,6 +41,32 @@ public struct IdentityCommandTarget: Sendable {
         }
     }
 
+    // MARK: Rotation and revocation
+
+    /// Fresh keys in the place of the old ones, and the statement that both sign. With `output` the statement is written
+    /// to that new file too.
+    public func rotate(nickname: String?, output: String?) throws -> RotationReport {
+        guard case .directory(let directory) = source else {
+            throw NodeFailure(
+                .usage,
+                "only a directory of `pqvpn keygen` can be rotated, not four files of a configuration: use keys.dir")
+        }
+        let rotated = try PersistentIdentity.rotate(directory: directory, nickname: nickname, unlocker: unlocker)
+        let text = RotationFile.text(of: rotated.statement)
+        if let output { try Armour.write(text, to: output) }
+        return RotationReport(rotated, text: text, file: output)
+    }
+
+    /// The statement by which an identity, this one or an older one, declares itself dead.
+    public func revoke(output: String?) throws -> RevocationStatementReport {
+        let identity = try LoadedIdentity.load(source, nickname: nickname, unlocker: unlocker)
+        let statement = try RevocationStatement.make(signer: identity.signer, serial: UnixTime.now)
+        let text = RevocationFile.text(of: statement)
+        if let output { try Armour.write(text, to: output) }
+        return RevocationStatementReport(
+            peerID: statement.peerID.hex, serial: statement.serial, statement: text, file: output)
+    }
+
     // MARK: Passphrases
 
     /// Puts the plain key files under a passphrase.

@@ -33,7 +33,7 @@ public struct PeersReport: Report {
     }
 
     public let file: String
-    /// What was done: "list", "added", "known", "trusted", "set", "removed", "encrypted", "decrypted".
+    /// What was done: "list", "added", "known", "trusted", "set", "removed", "encrypted", "decrypted", "rotated".
     public let action: String
     public let peers: [Entry]
     /// The id that was pinned before, where another one took its place.
@@ -53,6 +53,8 @@ public struct PeersReport: Report {
             }.joined(separator: "\n")
         case "known": return "'\(peers[0].name)' (\(peers[0].peerID)) is pinned already"
         case "trusted": return "'\(peers[0].name)' is \(peers[0].peerID) now, was \(replaced ?? "")"
+        case "rotated":
+            return "'\(peers[0].name)' goes on as \(peers[0].peerID), was \(replaced ?? "")"
         case "encrypted": return "\(file) is under a passphrase now"
         case "decrypted": return "\(file) is in the clear now"
         case "set":
@@ -66,13 +68,17 @@ public struct PeersReport: Report {
 /// The file of pins that a command works on.
 public struct PeersCommandTarget: Sendable {
     private let path: String
+    private let revokedPath: String
     private let unlocker: Unlocker
 
     /// From a configuration, or a path; the default is that of a configuration in this directory. The passphrase is asked
     /// for where the file is encrypted.
-    public init(configurationFile: String?, knownPeersFile: String?, passphraseFile: String?) throws {
+    public init(
+        configurationFile: String?, knownPeersFile: String?, revokedFile: String? = nil, passphraseFile: String?
+    ) throws {
         let configuration = try configurationFile.map { try LoadedConfiguration(file: $0).configuration }
         path = knownPeersFile ?? configuration?.security.knownPeersFile ?? "known_peers.yaml"
+        revokedPath = revokedFile ?? configuration?.security.revokedFile ?? "revoked.yaml"
         unlocker = Unlocker(PassphraseSource(file: passphraseFile, configuredFile: configuration?.passphraseFile))
     }
 
@@ -115,6 +121,42 @@ public struct PeersCommandTarget: Sendable {
         let new = store.pin(of: descriptor.keys.peerID)
         return PeersReport(
             file: path, action: "trusted", peers: new.map { [.init($0)] } ?? [], replaced: old.peerID.hex)
+    }
+
+    /// Follows a pinned peer to its new keys by a statement that its old ones signed.
+    public func rotate(_ peer: String, statementFile: String) throws -> PeersReport {
+        let statement = try RotationFile.read(statementFile)
+        let revoked = try RevocationList(path: revokedPath).ids
+        for id in [statement.oldID, statement.newID] where revoked.contains(id) {
+            throw NodeFailure(
+                .untrustedIdentity, "rotation \(statementFile) is refused: \(id.hex) is revoked in \(revokedPath)")
+        }
+        let (old, new) = try open().rotate(peer, by: statement)
+        return PeersReport(file: path, action: "rotated", peers: [.init(new)], replaced: old.peerID.hex)
+    }
+
+    /// Revokes by the operator's word (a pinned peer, or any peer_id) or by the owner's (a statement in a file).
+    public func revoke(_ what: String) throws -> RevocationReport {
+        let list = try RevocationList(path: revokedPath)
+        if RevocationFile.isOne(what) {
+            let statement = try RevocationFile.read(what)
+            let isNew = try list.revoke(statement)
+            return RevocationReport(list, isNew ? "revoked" : "known", statement.peerID)
+        }
+        let id = try PeerID(hex: what) ?? open().pin(matching: what).peerID
+        return RevocationReport(list, try list.revoke(id) ? "revoked" : "known", id)
+    }
+
+    /// Takes the operator's word back.
+    public func restore(_ what: String) throws -> RevocationReport {
+        let list = try RevocationList(path: revokedPath)
+        let id = try PeerID(hex: what) ?? open().pin(matching: what).peerID
+        try list.restore(id)
+        return RevocationReport(list, "restored", id)
+    }
+
+    public func revoked() throws -> RevocationReport {
+        RevocationReport(try RevocationList(path: revokedPath), "list", nil)
     }
 
     public func set(_ peer: String, allowsPartial: Bool) throws -> PeersReport {

@@ -9,7 +9,7 @@ internal import Yams
 enum KnownPeersDocument {
     private static let keyNames = ["brainpoolP512r1", "ed25519", "mldsa87", "mlkem1024"]
     private static let names =
-        ["peer_id", "name", "added_by", "endpoint", "allow_partial"] + keyNames
+        ["peer_id", "name", "added_by", "endpoint", "allow_partial", "rotation_serial"] + keyNames
 
     // MARK: Writing
 
@@ -25,6 +25,7 @@ enum KnownPeersDocument {
             lines.append("    added_by: \(pin.origin.rawValue)")
             lines.append("    endpoint: \(ConfigurationValue.quoted(pin.endpoint))")
             lines.append("    allow_partial: \(pin.allowsPartial)")
+            if pin.rotationSerial > 0 { lines.append("    rotation_serial: \(pin.rotationSerial)") }
             let keys = [pin.keys.brainpool, pin.keys.ed25519, pin.keys.mldsa, pin.keys.mlkem]
             for (name, key) in zip(keyNames, keys) {
                 lines.append("    \(name): \"\(Data(key).base64EncodedString())\"")
@@ -104,6 +105,10 @@ enum KnownPeersDocument {
         guard let allowsPartial = Bool(try text("allow_partial")) else {
             throw refuse("allow_partial of \(id.short) is neither true nor false", mapping["allow_partial"])
         }
+        let serialText = mapping["rotation_serial"]?.scalar?.string ?? "0"
+        guard let serial = UInt64(serialText), serialText == String(serial) else {
+            throw refuse("rotation_serial of \(id.short) is no number", mapping["rotation_serial"])
+        }
         let (name, endpoint) = (try text("name"), try text("endpoint"))
         guard name.utf8.count <= 63, !name.unicodeScalars.contains(where: \.isInvisible) else {
             throw refuse("the name of \(id.short) is longer than 63 bytes or not printable", mapping["name"])
@@ -122,6 +127,8 @@ enum KnownPeersDocument {
         guard keys.peerID == id else {
             throw refuse("the keys of \(id.short) do not belong to its peer_id: their id is \(keys.peerID.hex)", entry)
         }
-        return PinnedPeer(keys: keys, name: name, origin: origin, endpoint: endpoint, allowsPartial: allowsPartial)
+        return PinnedPeer(
+            keys: keys, name: name, origin: origin, endpoint: endpoint, allowsPartial: allowsPartial,
+            rotationSerial: serial)
     }
 }

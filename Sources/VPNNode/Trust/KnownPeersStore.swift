@@ -12,6 +12,9 @@ public final class KnownPeersStore: Sendable {
     public let path: String
     private let unlocker: Unlocker
     private let state: Mutex<[PinnedPeer]>
+    /// Held while the file is read or written and `state` follows it, so that a reader cannot bring back what was before a
+    /// change. Between processes there is the lock file.
+    private let fileAccess = Mutex(())
 
     /// 1,024 pins by first use and as many by the operator as anybody has take 7 KB each.
     private static let maximumSize = 64 << 20
@@ -110,10 +113,11 @@ public final class KnownPeersStore: Sendable {
     func isSealed() throws -> Bool { try Self.read(path, unlocker).key != nil }
 
     /// Reads the file again, since another process may have changed it. If that fails the old pins stay.
-    func reread() throws -> [PinnedPeer] {
-        let pins = try Self.read(path, unlocker).pins
-        state.withLock { $0 = pins }
-        return pins
+    func reread() throws {
+        try fileAccess.withLock { _ in
+            let pins = try Self.read(path, unlocker).pins
+            state.withLock { $0 = pins }
+        }
     }
 
     /// The pins of a file, and the key that opened it.
@@ -147,7 +151,7 @@ public final class KnownPeersStore: Sendable {
 
     /// Reads the file again under its lock, since another process may have changed it, applies the change and writes in
     /// the form that it has.
-    private func change<Result: Sendable>(_ body: (inout [PinnedPeer]) throws -> Result) throws -> Result {
+    func change<Result: Sendable>(_ body: (inout [PinnedPeer]) throws -> Result) throws -> Result {
         try rewrite { pins, key in (key, try body(&pins)) }
     }
 
@@ -155,13 +159,15 @@ public final class KnownPeersStore: Sendable {
     private func rewrite<Result: Sendable>(
         _ body: (inout [PinnedPeer], DerivedKey?) throws -> (DerivedKey?, Result)
     ) throws -> Result {
-        let lock = try OpenFile(path + ".lock", O_RDWR | O_CREAT, mode: 0o600)
-        try lock.lock()
-        var (pins, key) = try Self.read(path, unlocker)
-        let (newKey, result) = try body(&pins, key)
-        try ProtectedFile.replace(path, with: Self.text(of: pins, key: newKey))
-        let written = pins
-        state.withLock { $0 = written }
-        return result
+        try fileAccess.withLock { _ in
+            let lock = try OpenFile(path + ".lock", O_RDWR | O_CREAT, mode: 0o600)
+            try lock.lock()
+            var (pins, key) = try Self.read(path, unlocker)
+            let (newKey, result) = try body(&pins, key)
+            try ProtectedFile.replace(path, with: Self.text(of: pins, key: newKey))
+            let written = pins
+            state.withLock { $0 = written }
+            return result
+        }
     }
 }

@@ -33,7 +33,9 @@ struct KeygenCommand: ParsableCommand {
 struct IdentityCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "identity", abstract: "This node's own identity.",
-        subcommands: [Export.self, Encrypt.self, Decrypt.self, Passphrase.self])
+        subcommands: [
+            Export.self, Rotate.self, Revoke.self, Encrypt.self, Decrypt.self, Passphrase.self,
+        ])
 
     struct Target: ParsableArguments {
         @Option(name: .customLong("config"), help: ArgumentHelp("Take the identity from it.", valueName: "file"))
@@ -48,6 +50,42 @@ struct IdentityCommand: ParsableCommand {
             try IdentityCommandTarget(
                 configurationFile: configurationFile, keyDirectory: keys, passphraseFile: passphrase.passphraseFile)
         }
+    }
+
+    struct Rotate: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "rotate", abstract: "Make new keys, and a statement by which the old ones vouch for them.",
+            discussion: """
+                The old files are kept aside in a directory of their own. Encrypted keys are followed by keys under the \
+                same passphrase.
+                """)
+
+        @OptionGroup var target: Target
+
+        @Option(help: "Instead of that of the old identity.")
+        var nickname: String?
+
+        @Option(help: ArgumentHelp("Write the statement to this new file too.", valueName: "file"))
+        var out: String?
+
+        @OptionGroup var output: OutputOptions
+
+        func run() throws { output.print(try target.open().rotate(nickname: nickname, output: out)) }
+    }
+
+    struct Revoke: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "revoke", abstract: "Print the statement by which this identity declares itself dead.",
+            discussion: "Nothing is changed here: `pqvpn peers revoke FILE` makes it count, wherever it is run.")
+
+        @OptionGroup var target: Target
+
+        @Option(help: ArgumentHelp("Write to a new file instead of standard output.", valueName: "file"))
+        var out: String?
+
+        @OptionGroup var output: OutputOptions
+
+        func run() throws { output.print(try target.open().revoke(output: out)) }
     }
 
     struct Encrypt: ParsableCommand {
