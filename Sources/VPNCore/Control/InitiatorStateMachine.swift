@@ -26,6 +26,7 @@ struct InitiatorStateMachine {
         var offersInRetry: Offers?
         var kind: InitiatorKind
         var ephemerals: InitiatorEphemerals?
+        var puzzleSolution: [UInt8]?
         var datagrams: [[UInt8]] = []
         var reassembly: S2Reassembly?
         var isOpening = false
@@ -286,7 +287,8 @@ struct InitiatorStateMachine {
             S1Composition(
                 signer: signer, responder: responder, cookie: exchange.cookie, ciphers: offers.ciphers,
                 senderIndex: index,
-                kind: exchange.kind, mtu: mtu, keepaliveSeconds: keepaliveSeconds))
+                kind: exchange.kind, mtu: mtu, keepaliveSeconds: keepaliveSeconds,
+                puzzleSolution: exchange.puzzleSolution))
     }
 
     private mutating func composed(
@@ -308,6 +310,7 @@ struct InitiatorStateMachine {
                 of: composed.message, shape: shape, senderIndex: index, cookie: request.cookie,
                 puzzleSolution: composed.puzzleSolution, macKey: macKey)
             exchanges[position].ephemerals = composed.ephemerals
+            exchanges[position].puzzleSolution = composed.puzzleSolution
             exchanges[position].datagrams = datagrams
             schedule = RetransmitSchedule(now: now, jitter: jitter())
             bytesSent = datagrams.reduce(0) { $0 + $1.count }

@@ -160,7 +160,7 @@ public actor Node {
         switch action {
         case .transmit(let datagram, let carrier): engine.transmit(datagram, over: carrier)
         case .dataPlane(let command): engine.post(command)
-        case .run(let job): submit(job)
+        case .run(let job): submit(job, now: MonotonicClock.now)
         case .remember(let pin):
             do {
                 try knownPeers.add(pin)
@@ -174,9 +174,12 @@ public actor Node {
         }
     }
 
-    private func submit(_ job: CryptoJob) {
+    private func submit(_ job: CryptoJob, now: Instant) {
         let taken = pool.submit { [waker, cryptography] in waker.yield(.job(job.perform(with: cryptography))) }
-        if !taken { logger.warning("too much public-key work at once", metadata: ["event": "jobs.full"]) }
+        if !taken {
+            logger.warning("too much public-key work at once", metadata: ["event": "jobs.full"])
+            machine.jobRefused(job.id, now: now)
+        }
         makeEphemeral()
     }
 
