@@ -132,6 +132,43 @@ struct TrustDaemonTests {
         #expect(pair.bob?.event("identity.refused", seconds: 0.1) == nil)
     }
 
+    /// Every form of a bootstrap entry leads to a node of which nothing but its place is known.
+    @Test func bootstrapEntriesOfEveryFormLead() throws {
+        let scratch = try Scratch()
+        for name in ["alice", "bob"] {
+            try FileManager.default.createDirectory(
+                atPath: scratch.file(name), withIntermediateDirectories: true,
+                attributes: [.posixPermissions: 0o700])
+        }
+        let common = "tunnel: { enabled: false }\n" + Self.firstUse
+        try scratch.write(common + "network: { listen_port: 0 }\n", to: "bob/c.yaml")
+        let bob = try RunningDaemon(["--config", "bob/c.yaml"], in: scratch, log: "bob.log")
+        let address = try #require(bob.event("node.listening")?["address"] as? String)
+        let id = try #require(bob.event("identity.loaded")?["peer_id"] as? String)
+        let port = try #require(address.split(separator: ":").last)
+        var forms = ["\"127.0.0.1:\(port)\"", "\"localhost:\(port)\"", "{ host: 127.0.0.1, port: \(port) }"]
+        if address.hasPrefix("[") {
+            forms.append("\"[::1]:\(port)\"")
+        } else {
+            print("SKIPPED: a bootstrap entry of IPv6, which this machine does not have")
+        }
+        for (number, form) in forms.enumerated() {
+            try scratch.write(
+                common + "network: { listen_port: 0 }\nbootstrap: { peers: [\(form)] }\n", to: "alice/c.yaml")
+            let alice = try RunningDaemon(["--config", "alice/c.yaml"], in: scratch, log: "alice-\(number).log")
+            #expect(alice.event("identity.pinned")?["peer_id"] as? String == id, "\(form): \(alice.text)")
+            #expect(alice.end(with: SIGTERM) == 0)
+            let pins = try KnownPeersStore(path: scratch.file("alice/known_peers.yaml")).pins
+            #expect(pins.map(\.peerID.hex) == [id] && pins.first?.name.hasPrefix("bootstrap ") == true)
+            try FileManager.default.removeItem(atPath: scratch.file("alice/known_peers.yaml"))
+        }
+        for bad in ["\"127.0.0.1\"", "\"::1:9000\"", "\"host name:9000\"", "{ host: a.example }", "9000"] {
+            try scratch.write(common + "bootstrap: { peers: [\(bad)] }\n", to: "alice/c.yaml")
+            let refused = try Program.run(["run", "--config", "alice/c.yaml"], in: scratch)
+            #expect(refused.status == 2 && refused.errors.contains("bootstrap.peers[0]"), "\(bad): \(refused.errors)")
+        }
+    }
+
     /// First use, restart, change, `peers trust` under a running daemon, restart.
     @Test func firstUseLastsAndAChangeNeedsTheOperator() throws {
         let pair = try Pair(settings: Self.firstUse, pinned: false)
