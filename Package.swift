@@ -36,14 +36,16 @@ let package = Package(
         .target(name: "VPNTesting", dependencies: ["VPNCore", "VPNCrypto", "VPNLock"]),
         .target(name: "VPNEngine", dependencies: ["VPNCore", "VPNLock", "CLinux"]),
         .target(
-            name: "VPNNode", dependencies: ["VPNEngine", "VPNCore", "VPNCrypto", yams, logging, lifecycle, signals]),
+            name: "VPNNode",
+            dependencies: ["VPNEngine", "VPNCore", "VPNCrypto", "CLinux", yams, logging, lifecycle, signals]),
         .executableTarget(name: "pqvpn", dependencies: ["VPNNode", arguments]),
         .testTarget(name: "VPNCryptoTests", dependencies: ["VPNCrypto"]),
         .testTarget(name: "VPNCoreTests", dependencies: ["VPNCore", "VPNCrypto", "VPNTesting"]),
         .testTarget(
             name: "VPNEngineTests", dependencies: ["VPNEngine", "VPNCore", "VPNCrypto", "VPNLock", "VPNTesting"]),
         .testTarget(
-            name: "VPNNodeTests", dependencies: ["VPNNode", "VPNCrypto", "VPNCore", logging], exclude: ["Fixtures"]),
+            name: "VPNNodeTests", dependencies: ["VPNNode", "VPNCrypto", "VPNCore", "VPNTesting", logging],
+            exclude: ["Fixtures"]),
     ]
 )
 

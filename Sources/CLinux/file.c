@@ -4,11 +4,13 @@
 #include "clinux.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -31,6 +33,10 @@ _Static_assert(sizeof(struct clinux_piece) == sizeof(struct iovec) &&
 long clinux_write_pieces(int fd, const struct clinux_piece *pieces, int count) {
     long n = writev(fd, (const struct iovec *)pieces, count);
     return n < 0 ? -errno : n;
+}
+
+int clinux_exchange(const char *path, const char *other) {
+    return renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE) < 0 ? -errno : 0;
 }
 
 void clinux_name_thread(const char *name) {

@@ -98,6 +98,9 @@ public enum Limits {
     static let puzzleMaximumDifficulty: UInt8 = 20
     /// About 4,096 hashes, 2 ms: as dear for the initiator as opening its S1 is for us.
     static let puzzleDifficultyUnderLoad: UInt8 = 12
+    /// About 32,768 hashes, 20 ms: three times what a whole answer costs us, so that an attacker needs more processors than
+    /// we have, and a single caller hardly notices.
+    static let puzzleDifficultyUnderAttack: UInt8 = 15
 
     // MARK: - Fragments (§5)
 
@@ -108,10 +111,15 @@ public enum Limits {
     static let reassemblyLifetime = TimeSpan.seconds(10)
     /// §5: the responder keeps its S2 for repeats.
     static let answerLifetime = TimeSpan.seconds(30)
-    /// 256 answers of 8.3 KB are 2 MiB; more initiators than that within 30 s repeat from S0.
-    static let answersKept = 256
-    /// Prefixes whose handshakes are counted at a time.
-    static let ratedPrefixes = 4096
+    /// 1,024 answers of 8.3 KB are 8.5 MB, and more than two cores make in three seconds, by when a caller has repeated what
+    /// it misses three times.
+    static let answersKept = 1024
+    /// Complete S1 messages in line for public-key work: 1.6 MB, and less than half a second's work of two cores.
+    static let handshakesWaiting = 128
+    /// Prefixes whose handshakes are counted at a time: 3 MB at ten each.
+    static let ratedPrefixes = 16_384
+    /// Messages of one prefix that are remembered where no limit says how many: enough to tell the heavy from the light.
+    static let ratedMessages = 32
 
     // MARK: - Handshake (§5, §6)
 
@@ -136,6 +144,15 @@ public enum Limits {
     static let initiationHistory = 8192
     /// §2: pins by first use.
     static let firstUsePins = 1024
+    /// Sessions with callers that nobody knows and that carried nothing yet; 4 KB each. Two cores make so many in 1.7 s, by
+    /// when an honest caller's first keepalive has come.
+    static let strangers = 512
+
+    /// §2: a degraded session has a new handshake within 120 s. The initiator's jitter of ± 10 % and the responder's two
+    /// tenths later leave at most 117 s of this.
+    static let degradedRenewal = TimeSpan.seconds(90)
+    /// 120 s, and the 90 s after which the handshake that is owed counts as failed.
+    static let degradedLifetime = TimeSpan.seconds(210)
 
     // MARK: - Liveness (§7)
 

@@ -13,6 +13,10 @@ public protocol HandshakeCryptography: Sendable {
     func verify(
         _ signatures: [UInt8], of hash: [UInt8], role: SignatureRole, by keys: IdentityPublicKeys
     ) throws(SignatureFailure)
+    /// Exact length and the ML-DSA half; says nothing of Ed25519. For the degraded mode of §2 alone.
+    func verifyPostQuantumHalf(
+        _ signatures: [UInt8], of hash: [UInt8], role: SignatureRole, by keys: IdentityPublicKeys
+    ) throws(SignatureFailure)
     /// Identity keys, B ‖ e ‖ d ‖ k, parsed and checked.
     func parsePublicKeys(_ encoded: [UInt8]) throws(KeyError) -> IdentityPublicKeys
 }

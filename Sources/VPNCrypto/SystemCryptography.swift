@@ -27,6 +27,12 @@ public struct SystemCryptography: HandshakeCryptography {
         try DualSignature.verify(signatures, of: hash, role: role, by: keys)
     }
 
+    public func verifyPostQuantumHalf(
+        _ signatures: [UInt8], of hash: [UInt8], role: SignatureRole, by keys: IdentityPublicKeys
+    ) throws(SignatureFailure) {
+        try DualSignature.verifyPostQuantumHalf(signatures, of: hash, role: role, by: keys)
+    }
+
     public func parsePublicKeys(_ encoded: [UInt8]) throws(KeyError) -> IdentityPublicKeys {
         try IdentityPublicKeys(encoded: encoded)
     }

@@ -33,6 +33,14 @@ public final class RehearsalCryptography: HandshakeCryptography {
         guard signatures[64...] == expected[64...] else { throw .mldsa }
     }
 
+    public func verifyPostQuantumHalf(
+        _ signatures: [UInt8], of hash: [UInt8], role: SignatureRole, by keys: IdentityPublicKeys
+    ) throws(SignatureFailure) {
+        guard signatures.count == 4691 else { throw .length(signatures.count) }
+        let expected = RehearsalIdentity.signature(of: hash, role: role, by: keys)
+        guard signatures[64...] == expected[64...] else { throw .mldsa }
+    }
+
     public func parsePublicKeys(_ encoded: [UInt8]) throws(KeyError) -> IdentityPublicKeys {
         guard encoded.count == IdentityPublicKeys.encodedSize else {
             throw .wrongSize(.brainpool, expected: IdentityPublicKeys.encodedSize, actual: encoded.count)

@@ -24,6 +24,13 @@ public final class VirtualHost {
 
     /// How long a job of public-key work takes in virtual time.
     public var jobDuration: TimeSpan = .milliseconds(7)
+    /// The same by kind of job; goes before `jobDuration`.
+    public var jobDurations: [CryptoJob.Kind: TimeSpan] = [:]
+    /// How many jobs run at once, the others waiting for their turn; nil: all that there are.
+    public var processors: Int? { didSet { busyUntil = Array(repeating: .origin, count: processors ?? 0) } }
+    /// Nobody runs its jobs, as where a pool is full.
+    public var refusesJobs = false
+    private var busyUntil: [Instant] = []
 
     private var machine: NodeStateMachine
     private var plane: DataPlane
@@ -58,6 +65,11 @@ public final class VirtualHost {
     /// Sessions, handshakes and fragments that this node holds.
     public var footprint: ControlFootprint { machine.footprint }
 
+    public var degradedSessions: UInt64 { machine.degradedSessions }
+
+    /// Whether the session of the first configured peer stands on one signature.
+    public var isDegraded: Bool { machine.isDegraded(0) }
+
     // MARK: What the network calls
 
     var nextDeadline: Instant { jobs.map(\.due).min().map { min($0, machine.nextDeadline) } ?? machine.nextDeadline }
@@ -69,6 +81,16 @@ public final class VirtualHost {
 
     func close(now: Instant, send: (VirtualDatagram) -> Void) {
         machine.close(now: now)
+        drain(now: now, send: send)
+    }
+
+    func updatePins(_ pins: [PinnedPeer], now: Instant, send: (VirtualDatagram) -> Void) {
+        machine.updatePins(pins, now: now)
+        drain(now: now, send: send)
+    }
+
+    func updateRevoked(_ ids: Set<PeerID>, now: Instant, send: (VirtualDatagram) -> Void) {
+        machine.updateRevoked(ids, now: now)
         drain(now: now, send: send)
     }
 
@@ -126,7 +148,8 @@ public final class VirtualHost {
         while let action = machine.nextAction() {
             switch action {
             case .transmit(let datagram, let carrier): transmit(datagram, carrier, send: send)
-            case .run(let job): jobs.append((now + jobDuration, job))
+            case .run(let job) where refusesJobs: machine.jobRefused(job.id, now: now)
+            case .run(let job): jobs.append((schedule(job, now: now), job))
             case .dataPlane(let command):
                 plane.apply(command)
                 flushStaged(now: now, send: send)
@@ -134,6 +157,14 @@ public final class VirtualHost {
             case .emit(let event): events.append((now, event))
             }
         }
+    }
+
+    /// When a job will be done: at once begun, or by the processor that is free first.
+    private func schedule(_ job: CryptoJob, now: Instant) -> Instant {
+        let duration = jobDurations[job.kind] ?? jobDuration
+        guard let first = busyUntil.indices.min(by: { busyUntil[$0] < busyUntil[$1] }) else { return now + duration }
+        busyUntil[first] = max(busyUntil[first], now) + duration
+        return busyUntil[first]
     }
 
     private func flushStaged(now: Instant, send: (VirtualDatagram) -> Void) {

@@ -2,6 +2,7 @@
 // A whole internet in one value: hosts, paths with latency, jitter, loss, duplication, reordering and MTU, NAT, and an
 // eavesdropper who sees everything. Virtual time, one seed; the same seed replays the same run.
 public import VPNCore
+public import VPNCrypto
 
 /// One UDP payload on its way.
 public struct VirtualDatagram: Sendable {
@@ -57,6 +58,16 @@ public final class VirtualNetwork {
     public func shutDown(_ host: VirtualHost) {
         host.close(now: now) { self.send($0) }
         detach(host)
+    }
+
+    /// What a host's operator does to its known_peers.
+    public func updatePins(_ pins: [PinnedPeer], of host: VirtualHost) {
+        host.updatePins(pins, now: now) { self.send($0) }
+    }
+
+    /// What a host's operator does to its revocation list.
+    public func updateRevoked(_ ids: Set<PeerID>, of host: VirtualHost) {
+        host.updateRevoked(ids, now: now) { self.send($0) }
     }
 
     public func sendInner(_ packet: [UInt8], from host: VirtualHost) {

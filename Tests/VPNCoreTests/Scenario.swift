@@ -30,6 +30,8 @@ struct NodeOptions {
     var keepaliveSeconds: UInt16 = 0
     var hasAESHardware = true
     var isStealthy = false
+    /// `allow_partial` of the other's pin.
+    var allowsPartial = false
 }
 
 /// Alice calls Bob unless told otherwise. Alice is 10.0.0.1 with 10.77.0.1 inside, Bob 10.0.0.2 with 10.77.0.2.
@@ -102,7 +104,11 @@ final class Scenario {
         parameters.isStealthy = options.isStealthy
         let peerName = name == "alice" ? "bob" : "alice"
         let pins =
-            options.knowsPeer ? [PinnedPeer(keys: peer.publicKeys, name: peerName, origin: .operatorAdded)] : []
+            options.knowsPeer
+            ? [
+                PinnedPeer(
+                    keys: peer.publicKeys, name: peerName, origin: .operatorAdded, allowsPartial: options.allowsPartial)
+            ] : []
         let last: UInt32 = name == "alice" ? 2 : 1
         let peers =
             options.namesPeer || options.callsPeer

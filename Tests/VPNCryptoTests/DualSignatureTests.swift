@@ -64,6 +64,35 @@ import Testing
         #expect(Self.failure([UInt8](repeating: 0, count: DualSignature.size)) == .ed25519)
     }
 
+    /// What the degraded mode of §2 looks at: ML-DSA decides, and both halves must be there.
+    @Test func thePostQuantumHalfAlone() {
+        func failure(_ signature: [UInt8], role: SignatureRole = .initiator) -> SignatureFailure? {
+            do throws(SignatureFailure) {
+                try SystemCryptography().verifyPostQuantumHalf(
+                    signature, of: Self.hash, role: role, by: Self.identity.publicKeys)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        #expect(failure(Self.signature) == nil)
+        for index in 0..<64 {
+            var changed = Self.signature
+            changed[index] ^= 0x55
+            #expect(failure(changed) == nil)
+        }
+        for index in stride(from: 64, to: DualSignature.size, by: 97) {
+            var changed = Self.signature
+            changed[index] ^= 1
+            #expect(failure(changed) == .mldsa)
+        }
+        #expect(failure(Self.signature, role: .responder) == .mldsa)
+        for length in [0, 64, 4627, 4690] {
+            #expect(failure([UInt8](Self.signature.suffix(length))) == .length(length))
+        }
+        #expect(failure(Self.signature + [0]) == .length(4692))
+    }
+
     @Test func swappedHalves() {
         let swapped = Self.signature.dropFirst(64) + Self.signature.prefix(64)
         #expect(Self.failure([UInt8](swapped)) == .ed25519)

@@ -145,7 +145,7 @@ struct KeyFileTests {
         let scratch = try Scratch()
         let good = String(decoding: Self.text(.ed25519, Self.seeds[1].1), as: UTF8.self)
         func read(_ name: String) -> NodeFailure? {
-            failure(of: { _ = try KeyFile.read(scratch.file(name), kind: .ed25519) })
+            failure(of: { _ = try KeyFile.read(scratch.file(name), kind: .ed25519, unlocker: .never) })
         }
         try scratch.write(good, to: "good.key")
         #expect(read("good.key") == nil)
@@ -187,7 +187,7 @@ struct KeyFileTests {
         let scratch = try Scratch()
         try scratch.write(String(decoding: Self.text(.ed25519, Self.seeds[1].1), as: UTF8.self), to: "k.key")
         try scratch.giveAway("k.key")
-        let failed = failure(of: { _ = try KeyFile.read(scratch.file("k.key"), kind: .ed25519) })
+        let failed = failure(of: { _ = try KeyFile.read(scratch.file("k.key"), kind: .ed25519, unlocker: .never) })
         #expect(failed?.status == .permission && failed?.message.contains("belongs to user 65534") == true)
     }
 

@@ -81,6 +81,48 @@ struct KnownPeersTests {
         #expect(try KnownPeersStore(path: scratch.file("k.yaml")).pins == [alice, bob])
     }
 
+    /// As earlier programs wrote it, and as people do.
+    private static func version1(of pins: [PinnedPeer]) -> String {
+        let lines = KnownPeersDocument.text(of: pins).split(separator: "\n").filter { !$0.hasPrefix("checksum:") }
+        return lines.joined(separator: "\n").replacingOccurrences(of: "version: 2", with: "version: 1") + "\n"
+    }
+
+    @Test func filesWithoutAChecksumAreReadAndGetOne() throws {
+        let scratch = try Scratch()
+        try scratch.write(Self.version1(of: [alice]), to: "k.yaml")
+        let store = try KnownPeersStore(path: scratch.file("k.yaml"))
+        #expect(store.pins == [alice])
+        try store.add(bob)
+        #expect(try scratch.read("k.yaml") == KnownPeersDocument.text(of: [alice, bob]))
+    }
+
+    /// Every byte of the file replaced by every other bit pattern of one bit, and by a few bytes that mean something in YAML.
+    @Test func everyChangedByteIsRefused() throws {
+        var met = bob
+        met.allowsPartial = true
+        let bytes = [UInt8](KnownPeersDocument.text(of: [alice, met]).utf8)
+        // Each key is ten thousand characters of one kind: every byte of the text around them, every 37th of theirs.
+        let quoted = String(decoding: bytes, as: UTF8.self)
+        for place in bytes.indices where isInteresting(place, in: quoted) || place % 37 == 0 {
+            for new in (0..<8).map({ bytes[place] ^ 1 << UInt8($0) }) + [UInt8(ascii: "#"), 0x0A, 0x20, 0x22]
+            where new != bytes[place] {
+                var changed = bytes
+                changed[place] = new
+                guard let text = String(validating: changed, as: UTF8.self) else { continue }
+                let message = failure(of: { _ = try KnownPeersDocument.decode(text, path: "k") })?.message
+                #expect(message?.hasPrefix("known peers k") == true, "byte \(place) as \(new)")
+            }
+        }
+    }
+
+    private func isInteresting(_ place: Int, in text: String) -> Bool {
+        let bytes = text.utf8
+        let index = bytes.index(bytes.startIndex, offsetBy: place)
+        let around = bytes[
+            (bytes.index(index, offsetBy: -40, limitedBy: bytes.startIndex) ?? bytes.startIndex)...index]
+        return around.contains(0x0A)
+    }
+
     @Test func everyCutIsNoticed() throws {
         let text = KnownPeersDocument.text(of: [alice, bob])
         #expect(try KnownPeersDocument.decode(text, path: "k") == [alice, bob])
@@ -93,7 +135,8 @@ struct KnownPeersTests {
     }
 
     @Test func hostileContentIsNamedAndChangesNothing() throws {
-        let text = KnownPeersDocument.text(of: [alice, bob])
+        // Version 1 has no checksum, so that these reach what lies behind it.
+        let text = Self.version1(of: [alice, bob])
         let entry = text.components(separatedBy: "  - peer_id")[1]
         func replaced(_ old: String, _ new: String) -> String {
             var result = text
@@ -102,13 +145,14 @@ struct KnownPeersTests {
         }
         let bobsKey = Data(bob.keys.ed25519).base64EncodedString()
         let cases: [(String, String)] = [
-            (replaced("version: 1", "version: 2"), "version is not 1"),
+            (replaced("version: 1", "version: 3"), "version is neither 1 nor 2"),
+            (replaced("version: 1", "version: 2"), "does not match its checksum"),
             (replaced("peers:", "peers: 5\nother:"), "unknown key 'other'"),
             (replaced("name: \"alice\"", "name: \"bob\""), "the name 'bob' stands more than once"),
             (replaced("\n...\n", "\n  - peer_id\(entry)\n...\n"), "stands more than once"),
             (replaced(alice.peerID.hex, bob.peerID.hex), "do not belong to its peer_id"),
             (replaced(Data(alice.keys.ed25519).base64EncodedString(), bobsKey), "do not belong to its peer_id"),
-            (replaced("allow_partial: false", "allow_partial: true"), "degraded sessions are not there yet"),
+            (replaced("allow_partial: false", "allow_partial: maybe"), "is neither true nor false"),
             (replaced("added_by: operator", "added_by: nobody"), "added_by is neither operator nor tofu"),
             (replaced("    endpoint: \"\"\n", ""), "endpoint is missing"),
             (replaced("endpoint: \"\"", "endpoint: nowhere"), "the endpoint of"),

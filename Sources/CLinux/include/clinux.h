@@ -20,6 +20,8 @@ struct clinux_piece {
 
 /// Writes pieces (≤ 1024) as one; bytes or −errno.
 long clinux_write_pieces(int fd, const struct clinux_piece *_Nonnull pieces, int count);
+/// Swaps two names (renameat2 with RENAME_EXCHANGE); 0 or −errno.
+int clinux_exchange(const char *_Nonnull path, const char *_Nonnull other);
 /// Names the calling thread; at most 15 bytes count.
 void clinux_name_thread(const char *_Nonnull name);
 /// Moves the calling thread into a network namespace of its own, with its loopback interface up; 0 or −errno.

@@ -27,6 +27,8 @@ public struct SessionSummary: Sendable {
     public let s2Bytes: Int
     /// What the other end said its tunnel MTU is.
     public let peerMTU: Int
+    /// §2: the other end's Ed25519 signature did not verify, and its pin lets ML-DSA alone do. No relay and no exit rights.
+    public let isDegraded: Bool
 
     public var sessionIDText: String { sessionID.hex }
 }
@@ -45,6 +47,10 @@ public enum SessionEnd: String, Sendable {
     case unconfirmed
     /// Nothing came back for 90 s, handshakes included.
     case silent
+    /// Its identity was revoked.
+    case revoked
+    /// Its identity is no longer pinned, or another one is pinned in its place.
+    case unpinned
 }
 
 public enum Event: Sendable {
@@ -53,6 +59,8 @@ public enum Event: Sendable {
     case sessionEstablished(SessionSummary)
     /// The responder's session carried its first valid DATA; the initiator's one had its first answer.
     case sessionConfirmed(SessionSummary)
+    /// A confirmed session for which one signature had to do; a new handshake follows within 120 s.
+    case sessionDegraded(SessionSummary)
     case sessionEnded(SessionSummary, SessionEnd)
     /// 90 s without success; the next try is in `retryIn`, nil where it is the other end's turn.
     case handshakeTimedOut(HandshakeID, slot: PeerSlot, peerName: String, retryIn: TimeSpan?)
@@ -61,6 +69,10 @@ public enum Event: Sendable {
     /// An identity is not believed. `changed` cases deserve a person's attention.
     case identityRefused(HandshakeID, PeerID, TrustRefusal, Carrier, expected: PeerID?, peerName: String)
     case identityPinned(PinnedPeer)
+    /// A peer's identity was revoked; its sessions end.
+    case identityRevoked(PeerID, peerName: String)
+    /// The identity behind a peer's name is another one now, by the operator's word.
+    case identityReplaced(slot: PeerSlot, peerName: String, old: PeerID?, new: PeerID?)
     case keepaliveAnswered(slot: PeerSlot, roundTrip: TimeSpan)
     /// The longest inner packet to a peer, in bytes, is another one now.
     case pathMTU(slot: PeerSlot, peerName: String, mtu: Int)

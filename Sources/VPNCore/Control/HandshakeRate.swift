@@ -1,38 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
-// `security.handshake_per_minute_per_ip` (H13): how many complete S1 messages one prefix may bring to public-key work.
+// `security.handshake_per_minute_per_ip` (H13): how many complete S1 messages one prefix may bring to public-key work, and
+// who asked most lately, for those who must wait.
 
 /// A sliding minute for each prefix that was heard from lately.
 struct HandshakeRate {
     private let limit: Int
     private var recent: [SourcePrefix: [Instant]] = [:]
+    private static let window = TimeSpan.seconds(60)
 
     /// `limit`: a minute; 0 = none.
     init(limit: Int) { self.limit = limit }
 
+    /// How many prefixes are remembered.
+    var count: Int { recent.count }
+
     /// Counts one message, unless that would be more than the limit.
     mutating func admit(_ carrier: Carrier, now: Instant) -> Bool {
-        guard limit > 0 else { return true }
         let prefix = SourcePrefix(carrier)
-        if recent.count >= Limits.ratedPrefixes, recent[prefix] == nil { forgetStale(now: now) }
-        var times = recent[prefix] ?? []
-        times.removeAll { now.since($0) >= .seconds(60) }
-        guard times.count < limit else {
+        var times = current(prefix, now: now)
+        guard limit == 0 || times.count < limit else {
             recent[prefix] = times
             return false
         }
         times.append(now)
-        recent[prefix] = times
+        record(times, for: prefix, now: now)
+        if let site = SourcePrefix.site(carrier) {
+            // Never a limit, only a rank: a /48 has 65,536 prefixes to come from.
+            record(current(site, now: now) + [now], for: site, now: now)
+        }
         return true
     }
 
-    /// The table is bounded; where a minute's prefixes fill it, the one that was quiet longest goes.
-    private mutating func forgetStale(now: Instant) {
-        recent = recent.filter { now.since($0.value.last ?? .origin) < .seconds(60) }
-        while recent.count >= Limits.ratedPrefixes {
-            guard let oldest = recent.min(by: { ($0.value.last ?? .origin) < ($1.value.last ?? .origin) }) else {
-                return
-            }
-            recent[oldest.key] = nil
+    /// Takes back one that had to give way before any work: its repeat is the same call.
+    mutating func refund(_ carrier: Carrier) {
+        for prefix in [SourcePrefix(carrier), SourcePrefix.site(carrier)].compactMap({ $0 }) {
+            recent[prefix]?.removeLast()
+            if recent[prefix]?.isEmpty == true { recent[prefix] = nil }
         }
+    }
+
+    /// Messages of the last minute from this prefix, and from the /48 around it.
+    func load(of carrier: Carrier, now: Instant) -> Int {
+        current(SourcePrefix(carrier), now: now).count
+            + (SourcePrefix.site(carrier).map { current($0, now: now).count } ?? 0)
+    }
+
+    private func current(_ prefix: SourcePrefix, now: Instant) -> [Instant] {
+        recent[prefix]?.filter { now.since($0) < Self.window } ?? []
+    }
+
+    /// At most what tells the heavy from the light is kept of one prefix without a limit.
+    private mutating func record(_ times: [Instant], for prefix: SourcePrefix, now: Instant) {
+        if recent.count >= Limits.ratedPrefixes, recent[prefix] == nil { makeRoom(now: now) }
+        recent[prefix] = Array(times.suffix(max(limit, Limits.ratedMessages)))
+    }
+
+    /// The table is bounded; where a minute's prefixes fill it, the quarter that was quiet longest goes at once, so that
+    /// the work is paid for by as many newcomers.
+    private mutating func makeRoom(now: Instant) {
+        recent = recent.filter { now.since($0.value.last ?? .origin) < Self.window }
+        guard recent.count >= Limits.ratedPrefixes else { return }
+        let byAge = recent.map { (prefix: $0.key, last: $0.value.last ?? .origin) }.sorted { $0.last < $1.last }
+        for (prefix, _) in byAge.prefix(Limits.ratedPrefixes / 4) { recent[prefix] = nil }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The responder's memory of handshakes on their way (§5): fragments of S1, work in progress, and answers kept for
-// repeats. Bounded in number, in time and by source; only fragments whose cookie held get here.
+// The responder's memory of handshakes on their way (§5): fragments of S1, those that wait for work, work in progress, and
+// answers kept for repeats. Bounded in number, in time and by source; only fragments whose cookie held get here.
 internal import VPNCrypto
 
 /// What makes two fragments parts of one message.
@@ -14,12 +14,27 @@ struct InboundKey: Hashable {
 struct InboundHandshake {
     enum Stage {
         case collecting([[UInt8]?])
+        /// Complete, and in line for public-key work.
+        case waiting([UInt8], paid: UInt8)
         /// Public-key work is under way.
         case working
         /// Answer i goes to whoever repeats fragment i.
         case answered([[UInt8]])
         /// Refused or replayed: repeats are dropped without more work.
         case ignored
+
+        /// What the bounds of the table count together.
+        fileprivate enum Kind { case collecting, waiting, working, answered, ignored }
+
+        fileprivate var kind: Kind {
+            switch self {
+            case .collecting: .collecting
+            case .waiting: .waiting
+            case .working: .working
+            case .answered: .answered
+            case .ignored: .ignored
+            }
+        }
     }
 
     var shape: FragmentShape
@@ -47,12 +62,13 @@ struct InboundHandshakes {
     }
 
     private var entries: [InboundKey: InboundHandshake] = [:]
-    private var collecting = 0
+    private var counts: [InboundHandshake.Stage.Kind: Int] = [:]
     /// No entry expires before this; may be early after a removal, which costs one idle look.
     private(set) var deadline: Instant?
 
     var count: Int { entries.count }
-    var collectingCount: Int { collecting }
+    var collectingCount: Int { counts[.collecting] ?? 0 }
+    var waitingCount: Int { counts[.waiting] ?? 0 }
 
     subscript(key: InboundKey) -> InboundHandshake? { entries[key] }
 
@@ -67,7 +83,7 @@ struct InboundHandshakes {
             entries[key] = InboundHandshake(
                 shape: fragment.shape, cookie: fragment.cookie, issued: issued, datagramSize: size, created: now,
                 expires: now + Limits.reassemblyLifetime, stage: .collecting(chunks))
-            collecting += 1
+            counts[.collecting, default: 0] += 1
             noteExpiry(now + Limits.reassemblyLifetime)
             return fragment.shape.count == 1 ? finish(key) : .incomplete
         }
@@ -81,7 +97,7 @@ struct InboundHandshakes {
             return chunks.contains { $0 == nil } ? .incomplete : finish(key)
         case .answered(let datagrams):
             return fragment.index < datagrams.count ? .answer(datagrams[fragment.index]) : .duplicate
-        case .working, .ignored:
+        case .waiting, .working, .ignored:
             return .duplicate
         }
     }
@@ -98,7 +114,8 @@ struct InboundHandshakes {
 
     mutating func setStage(_ stage: InboundHandshake.Stage, of key: InboundKey, until expires: Instant) {
         guard var entry = entries[key] else { return }
-        if case .collecting = entry.stage { collecting -= 1 }
+        counts[entry.stage.kind, default: 0] -= 1
+        counts[stage.kind, default: 0] += 1
         entry.stage = stage
         entry.expires = expires
         entries[key] = entry
@@ -107,7 +124,35 @@ struct InboundHandshakes {
 
     mutating func remove(_ key: InboundKey) {
         guard let entry = entries.removeValue(forKey: key) else { return }
-        if case .collecting = entry.stage { collecting -= 1 }
+        counts[entry.stage.kind, default: 0] -= 1
+    }
+
+    // MARK: The line
+
+    /// Who of those that wait is to be served next, or gives way first: whoever paid most for its cookie, then whoever asked
+    /// least lately, then whoever waits longest.
+    func waiting(_ place: Place, load: (Carrier) -> Int) -> InboundKey? {
+        var found: (key: InboundKey, rank: Rank)?
+        for (key, entry) in entries {
+            guard case .waiting(_, let paid) = entry.stage else { continue }
+            let rank = Rank(paid: paid, load: load(key.carrier), created: entry.created)
+            if let best = found, place == .first ? !(rank < best.rank) : !(best.rank < rank) { continue }
+            found = (key, rank)
+        }
+        return found?.key
+    }
+
+    enum Place { case first, last }
+
+    private struct Rank {
+        var paid: UInt8
+        var load: Int
+        var created: Instant
+
+        static func < (a: Rank, b: Rank) -> Bool {
+            if a.paid != b.paid { return a.paid > b.paid }
+            return a.load != b.load ? a.load < b.load : a.created < b.created
+        }
     }
 
     /// Frees what has expired; how many.
@@ -134,7 +179,9 @@ struct InboundHandshakes {
             evict(above: Limits.reassembliesPerSite) { SourcePrefix.site($0.carrier) == site }
         }
         evict(above: Limits.reassemblies) { _ in true }
-        if entries.count - collecting >= Limits.answersKept { evictOldestFinished() }
+        // Each kind by itself: refusals, which cost their sender nothing, push no answer out, and nothing pushes out work.
+        if counts[.answered] ?? 0 >= Limits.answersKept { evictOldest(.answered) }
+        if counts[.ignored] ?? 0 >= Limits.answersKept { evictOldest(.ignored) }
     }
 
     private mutating func evict(above limit: Int, where belongs: (InboundKey) -> Bool) {
@@ -150,10 +197,9 @@ struct InboundHandshakes {
         if let oldest { remove(oldest.key) }
     }
 
-    private mutating func evictOldestFinished() {
+    private mutating func evictOldest(_ kind: InboundHandshake.Stage.Kind) {
         var oldest: (key: InboundKey, created: Instant)?
-        for (key, entry) in entries {
-            if case .collecting = entry.stage { continue }
+        for (key, entry) in entries where entry.stage.kind == kind {
             if oldest.map({ entry.created < $0.created }) ?? true { oldest = (key, entry.created) }
         }
         if let oldest { remove(oldest.key) }

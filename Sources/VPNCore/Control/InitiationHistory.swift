@@ -14,10 +14,17 @@ struct InitiationHistory {
 
     enum Verdict { case fresh, replayed, forgotten }
 
-    /// Records the S1 with this h4 whose cookie was issued at `issued` seconds.
-    mutating func admit(_ hash: [UInt8], issued: UInt32) -> Verdict {
+    /// What is known of the S1 with this h4 whose cookie was issued at `issued` seconds; records nothing.
+    func verdict(_ hash: [UInt8], issued: UInt32) -> Verdict {
         if known.contains(hash) { return .replayed }
-        if issued < refusedBefore { return .forgotten }
+        return issued < refusedBefore ? .forgotten : .fresh
+    }
+
+    /// Records it. Only those whose signatures held are recorded, so that a flood of others cannot fill the history, which
+    /// would make it refuse the rest.
+    mutating func admit(_ hash: [UInt8], issued: UInt32) -> Verdict {
+        let verdict = verdict(hash, issued: issued)
+        guard verdict == .fresh else { return verdict }
         if known.count >= capacity {
             let evicted = order[head]
             head += 1
@@ -32,11 +39,5 @@ struct InitiationHistory {
         known.insert(hash)
         order.append((hash, issued))
         return .fresh
-    }
-
-    /// Takes back an S1 that was put off, not answered, so that its repeat is heard.
-    mutating func forget(_ hash: [UInt8]) {
-        guard known.remove(hash) != nil else { return }
-        if let last = order.lastIndex(where: { $0.hash == hash }) { order.remove(at: last) }
     }
 }

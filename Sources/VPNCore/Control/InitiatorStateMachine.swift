@@ -26,6 +26,7 @@ struct InitiatorStateMachine {
         var offersInRetry: Offers?
         var kind: InitiatorKind
         var ephemerals: InitiatorEphemerals?
+        var puzzleSolution: [UInt8]?
         var datagrams: [[UInt8]] = []
         var reassembly: S2Reassembly?
         var isOpening = false
@@ -46,6 +47,8 @@ struct InitiatorStateMachine {
     /// The id that must answer; nil for a first contact.
     private let expected: PeerID?
     private(set) var responder: IdentityPublicKeys?
+    /// §2: the responder is pinned, and its ML-DSA signature alone may do.
+    private var acceptsPartial: Bool
     private var kind: InitiatorKind
     /// The receiver index of the session to be. Changes at a restart.
     private(set) var index: UInt32
@@ -66,8 +69,9 @@ struct InitiatorStateMachine {
 
     init(
         signer: any IdentitySigner, cryptography: any HandshakeCryptography, offers: Offers, mtu: UInt16,
-        keepaliveSeconds: UInt16, expected: PeerID?, responder: IdentityPublicKeys?, showsKeys: Bool, index: UInt32,
-        now: Instant
+        keepaliveSeconds: UInt16, expected: PeerID?, responder: IdentityPublicKeys?, acceptsPartial: Bool,
+        showsKeys: Bool,
+        index: UInt32, now: Instant
     ) {
         self.signer = signer
         self.cryptography = cryptography
@@ -76,6 +80,7 @@ struct InitiatorStateMachine {
         self.keepaliveSeconds = keepaliveSeconds
         self.expected = expected
         self.responder = responder
+        self.acceptsPartial = acceptsPartial
         kind = showsKeys ? .full : .brief
         self.index = index
         started = now
@@ -180,7 +185,8 @@ struct InitiatorStateMachine {
                     .openS2(
                         S2Opening(
                             signer: signer, ephemerals: ephemerals, responder: responder, senderIndex: index,
-                            offers: offers, offersInRetry: exchanges[position].offersInRetry, message: message)))
+                            offers: offers, offersInRetry: exchanges[position].offersInRetry, message: message,
+                            acceptsPartial: acceptsPartial)))
             ]
         }
         return [.drop(.s2Authentication)]
@@ -205,11 +211,14 @@ struct InitiatorStateMachine {
     }
 
     /// The node decided to believe the descriptor that `judge` showed.
-    mutating func believe(_ keys: IdentityPublicKeys, now: Instant) -> [InitiatorEffect] {
+    mutating func believe(
+        _ keys: IdentityPublicKeys, acceptsPartial: Bool, now: Instant
+    ) -> [InitiatorEffect] {
         guard case .fetchingDescriptor(let cookie, let offers, _, _) = stage else { return [] }
         // A responder that we do not know hardly knows us.
         if responder == nil { kind = .full }
         responder = keys
+        self.acceptsPartial = acceptsPartial
         return addExchange(cookie: cookie, offersInRetry: offers, now: now)
     }
 
@@ -278,7 +287,8 @@ struct InitiatorStateMachine {
             S1Composition(
                 signer: signer, responder: responder, cookie: exchange.cookie, ciphers: offers.ciphers,
                 senderIndex: index,
-                kind: exchange.kind, mtu: mtu, keepaliveSeconds: keepaliveSeconds))
+                kind: exchange.kind, mtu: mtu, keepaliveSeconds: keepaliveSeconds,
+                puzzleSolution: exchange.puzzleSolution))
     }
 
     private mutating func composed(
@@ -300,6 +310,7 @@ struct InitiatorStateMachine {
                 of: composed.message, shape: shape, senderIndex: index, cookie: request.cookie,
                 puzzleSolution: composed.puzzleSolution, macKey: macKey)
             exchanges[position].ephemerals = composed.ephemerals
+            exchanges[position].puzzleSolution = composed.puzzleSolution
             exchanges[position].datagrams = datagrams
             schedule = RetransmitSchedule(now: now, jitter: jitter())
             bytesSent = datagrams.reduce(0) { $0 + $1.count }

@@ -24,15 +24,18 @@ extension NodeStateMachine {
     /// Begins a handshake with a peer, unless one is under way or there is no address to call.
     mutating func initiate(_ slot: PeerSlot, now: Instant) {
         guard var peer = peers[slot], peer.initiation == nil, case .udp(let endpoint)? = peer.carrier else { return }
+        // §2: no datagram goes to an identity that is barred.
+        if let identity = peer.identity, trust.bar(identity) != nil { return drop(.untrusted) }
         let keys = peer.identity.flatMap { trust.keys(of: $0) } ?? peer.pendingPin?.keys
-        // Without keys only a first contact remains.
-        guard keys != nil || trust.policy.trustsOnFirstUse else { return }
+        // Without keys only a first contact remains, or somebody pinned behind a bootstrap entry.
+        guard keys != nil || trust.policy.trustsOnFirstUse || peer.configuration.isBootstrap else { return }
         peer.retry = nil
         let index = freshIndex(for: .initiation(slot))
         peer.initiation = InitiatorStateMachine(
             signer: signer, cryptography: cryptography, offers: parameters.offers, mtu: parameters.mtu,
             keepaliveSeconds: peer.configuration.keepaliveSeconds, expected: peer.identity, responder: keys,
-            showsKeys: false, index: index, now: now)
+            acceptsPartial: peer.identity.map { trust.acceptsPartial($0) } ?? false, showsKeys: false, index: index,
+            now: now)
         let token = peer.token
         peer.token = nil
         let attempt = peer.failures + 1
@@ -109,10 +112,12 @@ extension NodeStateMachine {
     private mutating func judge(_ descriptor: Descriptor, slot: PeerSlot, now: Instant) {
         guard let peer = peers[slot], let machine = peer.initiation, let carrier = peer.carrier else { return }
         let id = descriptor.keys.peerID
-        let claimedElsewhere = slotsByIdentity[id].map { $0 != slot } ?? false
-        let refusal: TrustRefusal? =
-            trust.judge(responder: descriptor.keys, expected: peer.identity)
-            ?? (claimedElsewhere ? .identityChanged : nil)
+        let claimant = claimant(of: id, but: slot)
+        var refusal = trust.judge(responder: descriptor.keys, expected: peer.identity)
+        if refusal == nil, let claimant {
+            if peer.configuration.isBootstrap { return yield(slot, to: claimant, at: carrier, now: now) }
+            refusal = .identityChanged
+        }
         if let refusal {
             drop(.untrusted)
             emit(
@@ -123,7 +128,26 @@ extension NodeStateMachine {
         if trust.keys(of: id) == nil {
             peers[slot]?.pendingPin = PinnedPeer(keys: descriptor.keys, name: peer.name, origin: .firstUse)
         }
-        advanceInitiation(slot, now: now) { $0.believe(descriptor.keys, now: now) }
+        let acceptsPartial = trust.acceptsPartial(id)
+        advanceInitiation(slot, now: now) { $0.believe(descriptor.keys, acceptsPartial: acceptsPartial, now: now) }
+    }
+
+    /// Another entry that has this identity, or is about to.
+    private func claimant(of id: PeerID, but slot: PeerSlot) -> PeerSlot? {
+        if let bound = slotsByIdentity[id] { return bound == slot ? nil : bound }
+        return peers.values.first { $0.slot != slot && $0.initiation?.responder?.peerID == id }?.slot
+    }
+
+    /// Behind a bootstrap entry sits a peer that this node knows as another entry: that one has the rights, and is called.
+    private mutating func yield(_ slot: PeerSlot, to claimant: PeerSlot, at carrier: Carrier, now: Instant) {
+        abandonInitiation(slot)
+        peers[slot]?.failures = 0
+        guard let peer = peers[claimant], peer.ring.isEmpty, peer.initiation == nil else { return }
+        if peer.configuration.endpoint == nil, case .udp(let endpoint) = carrier {
+            peers[claimant]?.configuration.endpoint = endpoint
+            peers[claimant]?.carrier = carrier
+        }
+        initiate(claimant, now: now)
     }
 
     /// Ends the attempt; the next one comes after a pause that doubles up to two minutes.

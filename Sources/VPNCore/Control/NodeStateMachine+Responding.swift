@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The responder's side: S0 → RETRY, INFO, and S1 through the order of checks of §5, each cheaper than the next.
+internal import DequeModule
 internal import VPNCrypto
 
 extension NodeStateMachine {
@@ -21,10 +22,15 @@ extension NodeStateMachine {
         push(.transmit(retry, carrier))
     }
 
-    /// §4: under load an initiator pays first. Half of the allowed work in flight is load.
+    /// §4: under load an initiator pays first. Half of the allowed work in flight is load; half a line that waits for it is
+    /// an attack.
     private var difficulty: UInt8 {
-        jobsForOthers * 2 > parameters.maximumJobs ? Limits.puzzleDifficultyUnderLoad : 0
+        if inbound.waitingCount * 2 > waitingCapacity { return Limits.puzzleDifficultyUnderAttack }
+        return jobsForOthers * 2 > parameters.maximumJobs ? Limits.puzzleDifficultyUnderLoad : 0
     }
+
+    /// How many complete S1 messages may wait for room.
+    private var waitingCapacity: Int { min(parameters.maximumJobs, Limits.handshakesWaiting) }
 
     mutating func receive(infoRequest datagram: [UInt8], on carrier: Carrier, now: Instant) {
         guard let request = InfoRequest(datagram) else { return drop(.infoMalformed) }
@@ -67,29 +73,51 @@ extension NodeStateMachine {
         case .complete(let message):
             let key = InboundKey(
                 carrier: carrier, senderIndex: fragment.senderIndex, message: fragment.messageHash)
-            admit(message, fragment: fragment, key: key, size: datagram.count, now: now)
+            admit(message, fragment: fragment, key: key, now: now)
         }
     }
 
-    private mutating func admit(_ message: [UInt8], fragment: S1Fragment, key: InboundKey, size: Int, now: Instant) {
-        guard jobsForOthers < parameters.maximumJobs else {
-            // Forgotten rather than refused: a repeat may find room.
-            inbound.remove(key)
-            return drop(.jobsFull)
-        }
+    private mutating func admit(_ message: [UInt8], fragment: S1Fragment, key: InboundKey, now: Instant) {
         guard rate.admit(key.carrier, now: now) else {
             inbound.setStage(.ignored, of: key, until: now + Limits.reassemblyLifetime)
             return drop(.handshakeRate)
         }
         cookies.spend(fragment.cookie, for: key.message)
-        inbound.setStage(.working, of: key, until: now + Limits.answerLifetime)
-        jobsForOthers += 1
-        run(
-            .openS1(S1Opening(signer: signer, cookie: fragment.cookie, message: message)),
-            for: .inbound(key, size: size))
+        // A token is the dearest payment: whoever has one came through a whole handshake.
+        let paid = fragment.cookie[0] & 0x80 != 0 ? UInt8.max : fragment.cookie[1]
+        inbound.setStage(.waiting(message, paid: paid), of: key, until: now + Limits.reassemblyLifetime)
+        startWaiting(now: now)
+        if inbound.waitingCount > waitingCapacity, let last = waiting(.last, now: now) {
+            // Forgotten rather than refused: a repeat may find room.
+            inbound.remove(last)
+            rate.refund(last.carrier)
+            drop(.jobsFull)
+        }
     }
 
-    mutating func s1Opened(_ result: Result<OpenedS1, HandshakeFailure>, key: InboundKey, size: Int, now: Instant) {
+    private func waiting(_ place: InboundHandshakes.Place, now: Instant) -> InboundKey? {
+        var loads: [SourcePrefix: Int] = [:]
+        return inbound.waiting(place) { carrier in
+            let prefix = SourcePrefix(carrier)
+            if let load = loads[prefix] { return load }
+            let load = rate.load(of: carrier, now: now)
+            loads[prefix] = load
+            return load
+        }
+    }
+
+    /// Public-key work for those who wait, as far as there is room (`network.max_concurrent_datagrams`).
+    mutating func startWaiting(now: Instant) {
+        while jobsForOthers < parameters.maximumJobs, inbound.waitingCount > 0, let key = waiting(.first, now: now),
+            let entry = inbound[key], case .waiting(let message, _) = entry.stage
+        {
+            inbound.setStage(.working, of: key, until: now + Limits.answerLifetime)
+            jobsForOthers += 1
+            run(.openS1(S1Opening(signer: signer, cookie: entry.cookie, message: message)), for: .inbound(key))
+        }
+    }
+
+    mutating func s1Opened(_ result: Result<OpenedS1, HandshakeFailure>, key: InboundKey, now: Instant) {
         guard let entry = inbound[key] else { return drop(.handshakeExpired) }
         switch result {
         case .failure(let failure):
@@ -97,9 +125,7 @@ extension NodeStateMachine {
         case .success(let opened):
             guard opened.s1.senderIndex == key.senderIndex else { return refuse(key, .malformed, now: now) }
             // §6: replay within the cookie's life.
-            switch history.admit(opened.h4.hash, issued: entry.issued) {
-            case .fresh: break
-            case .replayed, .forgotten:
+            guard history.verdict(opened.h4.hash, issued: entry.issued) == .fresh else {
                 inbound.setStage(.ignored, of: key, until: now + Limits.answerLifetime)
                 return drop(.s1Replay)
             }
@@ -122,7 +148,6 @@ extension NodeStateMachine {
             guard mayAnswer(slot, id: id, now: now) else {
                 // §6: the smaller id stays initiator. Forgotten, so that a repeat after 2 s is heard.
                 inbound.remove(key)
-                history.forget(opened.h4.hash)
                 return drop(.simultaneousOpen)
             }
             answer(opened, pinnedKeys: keys, key: key, slot: slot, pin: false, now: now)
@@ -150,7 +175,8 @@ extension NodeStateMachine {
                     signer: signer, opened: opened, pinnedKeys: pinnedKeys, senderIndex: index,
                     offers: parameters.offers,
                     token: token, mtu: parameters.mtu, keepaliveSeconds: 0,
-                    lifetimeSeconds: UInt32(parameters.rekeyInterval.nanoseconds / 1_000_000_000))),
+                    lifetimeSeconds: UInt32(parameters.rekeyInterval.nanoseconds / 1_000_000_000),
+                    acceptsPartial: trust.acceptsPartial(opened.payload.peerID))),
             for: .answer(key, opened, slot: slot, pin: pin, index: index))
     }
 
@@ -167,6 +193,13 @@ extension NodeStateMachine {
         }
         guard let entry = inbound[key] else { return drop(.handshakeExpired) }
         let id = composed.initiator.peerID
+        guard history.admit(opened.h4.hash, issued: entry.issued) == .fresh else {
+            inbound.setStage(.ignored, of: key, until: now + Limits.answerLifetime)
+            return drop(.s1Replay)
+        }
+        if let refusal = refusalSince(composed, wasPinned: !pin) {
+            return refuseIdentity(id, refusal, key, expected: nil, name: "", now: now)
+        }
         let place: PeerSlot
         if let known = slot ?? slotsByIdentity[id] {
             place = known
@@ -174,7 +207,9 @@ extension NodeStateMachine {
             // Known or to be pinned, but without rights: a session, no allowed IPs.
             let configuration = PeerConfiguration(
                 name: String(id.hex.prefix(8)), peerID: id, endpoint: nil, allowedIPs: [])
+            makeRoomForStranger(now: now)
             place = addPeer(configuration, isConfigured: false, identity: id)
+            strangers.append(place)
         }
         bind(place, to: id)
         if pin {
@@ -190,7 +225,7 @@ extension NodeStateMachine {
             key: composed.fragmentKey)
         guard
             installAnswered(
-                composed.secrets, slot: place, id: id, index: index, opened: opened, key: key,
+                composed.secrets, grade: composed.grade, slot: place, id: id, index: index, opened: opened, key: key,
                 s1Bytes: entry.shape.count * entry.datagramSize, s2Bytes: datagrams.reduce(0) { $0 + $1.count },
                 duration: now.since(entry.created), now: now)
         else {
@@ -201,7 +236,30 @@ extension NodeStateMachine {
         for datagram in datagrams { push(.transmit(datagram, key.carrier)) }
     }
 
+    /// Callers that nobody configured and whose session carried nothing yet are bounded: a flood of new identities under
+    /// first use pushes out itself.
+    private mutating func makeRoomForStranger(now: Instant) {
+        guard strangers.count >= Limits.strangers else { return }
+        strangers.removeAll { slot in
+            peers[slot].map { $0.isConfigured || $0.ring.next == nil || $0.ring.current != nil } ?? true
+        }
+        guard strangers.count >= Limits.strangers, let oldest = strangers.popFirst(),
+            let next = peers[oldest]?.ring.next
+        else { return }
+        retire(next, of: oldest, .unconfirmed)
+        forgetFirstContact(oldest)
+        forgetIfIdle(oldest)
+    }
+
     // MARK: Refusals
+
+    /// What has become of an identity's standing while its answer was composed.
+    private func refusalSince(_ composed: ComposedS2, wasPinned: Bool) -> TrustRefusal? {
+        let id = composed.initiator.peerID
+        if let refusal = trust.bar(id) { return refusal }
+        if wasPinned, trust.keys(of: id) == nil { return .unknownPeer }
+        return composed.grade == .degraded && !trust.acceptsPartial(id) ? .unknownPeer : nil
+    }
 
     private mutating func refuse(_ key: InboundKey, _ failure: HandshakeFailure, now: Instant) {
         inbound.setStage(.ignored, of: key, until: now + Limits.answerLifetime)

@@ -25,7 +25,8 @@ extension NodeStateMachine {
             handshake: HandshakeID(index), sessionID: session.id, peer: responder.peerID, peerName: peer.name,
             slot: slot,
             role: .initiator, carrier: carrier, cipher: opened.secrets.cipher, duration: now.since(machine.started),
-            s1Bytes: machine.bytesSent, s2Bytes: machine.bytesReceived, peerMTU: Int(opened.payload.mtu))
+            s1Bytes: machine.bytesSent, s2Bytes: machine.bytesReceived, peerMTU: Int(opened.payload.mtu),
+            isDegraded: opened.grade == .degraded)
         let lifetime = min(parameters.rekeyInterval, .seconds(Int(opened.payload.lifetime)))
         let held = hold(session, summary, lifetime: lifetime, now: now)
         indices[index] = .session(slot)
@@ -38,8 +39,8 @@ extension NodeStateMachine {
     /// The responder's session: receives at once, sends only after its first valid DATA. False where a `next` younger
     /// than 5 s must not be evicted (§6).
     mutating func installAnswered(
-        _ secrets: SessionSecrets, slot: PeerSlot, id: PeerID, index: UInt32, opened: OpenedS1, key: InboundKey,
-        s1Bytes: Int, s2Bytes: Int, duration: TimeSpan, now: Instant
+        _ secrets: SessionSecrets, grade: SignatureGrade, slot: PeerSlot, id: PeerID, index: UInt32, opened: OpenedS1,
+        key: InboundKey, s1Bytes: Int, s2Bytes: Int, duration: TimeSpan, now: Instant
     ) -> Bool {
         guard let peer = peers[slot] else { return false }
         if let next = peer.ring.next {
@@ -53,7 +54,7 @@ extension NodeStateMachine {
         let summary = SessionSummary(
             handshake: HandshakeID(key.senderIndex), sessionID: session.id, peer: id, peerName: peer.name, slot: slot,
             role: .responder, carrier: key.carrier, cipher: secrets.cipher, duration: duration, s1Bytes: s1Bytes,
-            s2Bytes: s2Bytes, peerMTU: Int(opened.payload.mtu))
+            s2Bytes: s2Bytes, peerMTU: Int(opened.payload.mtu), isDegraded: grade == .degraded)
         let held = hold(session, summary, lifetime: parameters.rekeyInterval, now: now)
         peers[slot]?.ring.next = held
         indices[index] = .session(slot)
@@ -94,10 +95,14 @@ extension NodeStateMachine {
     ) -> HeldSession {
         // §7: ± 10 %, so that many sessions made together are not renewed together. The initiator is the first to
         // renew; the responder steps in a tenth later.
-        let tenth = parameters.rekeyThreshold.nanoseconds / 10
+        let threshold =
+            summary.isDegraded
+            ? min(parameters.rekeyThreshold, Limits.degradedRenewal) : parameters.rekeyThreshold
+        let lifetime = summary.isDegraded ? min(lifetime, Limits.degradedLifetime) : lifetime
+        let tenth = threshold.nanoseconds / 10
         let jitter = tenth * 2 * UInt64(cryptography.randomBytes(1)[0]) / 255
         let late = summary.role == .responder ? tenth * 2 : 0
-        let renew = TimeSpan(nanoseconds: parameters.rekeyThreshold.nanoseconds - tenth + jitter + late)
+        let renew = TimeSpan(nanoseconds: threshold.nanoseconds - tenth + jitter + late)
         return HeldSession(
             session: session, summary: summary, installed: now, renew: now + renew, expires: now + lifetime)
     }
@@ -122,9 +127,9 @@ extension NodeStateMachine {
                 peers[slot]?.retry = nil
                 makeCurrent(held, slot: slot, carrier: held.summary.carrier, now: now)
             }
-            emit(.sessionConfirmed(held.summary))
+            confirmed(held.summary)
         } else if let current = peer.ring.current, current.session === session {
-            emit(.sessionConfirmed(current.summary))
+            confirmed(current.summary)
         }
         if let pin = peers[slot]?.pendingPin {
             peers[slot]?.pendingPin = nil
@@ -134,6 +139,13 @@ extension NodeStateMachine {
                 emit(.identityPinned(pin))
             }
         }
+    }
+
+    private mutating func confirmed(_ summary: SessionSummary) {
+        emit(.sessionConfirmed(summary))
+        guard summary.isDegraded else { return }
+        degradedSessions += 1
+        emit(.sessionDegraded(summary))
     }
 
     /// A control frame of an open session (§7).

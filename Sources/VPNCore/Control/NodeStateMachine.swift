@@ -47,7 +47,7 @@ public struct NodeStateMachine: ~Copyable {
     /// Who waits for a job.
     enum JobOwner {
         case initiation(PeerSlot, index: UInt32, CryptoJob.Work)
-        case inbound(InboundKey, size: Int)
+        case inbound(InboundKey)
         case answer(InboundKey, OpenedS1, slot: PeerSlot?, pin: Bool, index: UInt32)
     }
 
@@ -80,7 +80,11 @@ public struct NodeStateMachine: ~Copyable {
     var nextJob: CryptoJob.ID = 1
     /// Jobs that strangers caused; bounded by `maximumJobs`.
     var jobsForOthers = 0
+    /// Peers that came by themselves and were not pinned before, oldest first; some of them confirmed or gone by now.
+    var strangers = Deque<PeerSlot>()
     var nextTick: Instant
+    /// Sessions that one signature had to do for (§2), since the start.
+    public internal(set) var degradedSessions: UInt64 = 0
     private var actions = Deque<Action>()
     /// Datagrams dropped by the control side, by reason.
     public let drops = DropCounters()
@@ -137,14 +141,33 @@ public struct NodeStateMachine: ~Copyable {
         case .initiation(let slot, let index, let work):
             guard peers[slot]?.initiation?.index == index else { return }
             advanceInitiation(slot, now: now) { $0.jobFinished(result.outcome, work: work, now: now) }
-        case .inbound(let key, let size):
+        case .inbound(let key):
             jobsForOthers -= 1
             guard case .openedS1(let opened) = result.outcome else { return }
-            s1Opened(opened, key: key, size: size, now: now)
+            s1Opened(opened, key: key, now: now)
+            startWaiting(now: now)
         case .answer(let key, let opened, let slot, let pin, let index):
             jobsForOthers -= 1
             guard case .composedS2(let composed) = result.outcome else { return }
             s2Composed(composed, for: opened, key: key, slot: slot, pin: pin, index: index, now: now)
+            startWaiting(now: now)
+        }
+    }
+
+    /// Whoever runs jobs had no room for this one. What a stranger caused is forgotten, so that its repeat finds room; an
+    /// attempt of our own begins again at its time.
+    public mutating func jobRefused(_ id: CryptoJob.ID, now: Instant) {
+        guard let owner = jobs.removeValue(forKey: id) else { return }
+        drop(.jobsFull)
+        switch owner {
+        case .initiation: return
+        case .inbound(let key):
+            jobsForOthers -= 1
+            inbound.remove(key)
+        case .answer(let key, _, _, _, let index):
+            jobsForOthers -= 1
+            indices[index] = nil
+            inbound.remove(key)
         }
     }
 

@@ -35,7 +35,9 @@ struct PathMTUSearch {
 
     /// Path MTUs that are worth a question of their own: jumbo frames, Ethernet, PPPoE, tunnels over each, IPv6's least, and what a
     /// handshake datagram takes over IPv4: a path that carried a handshake has no less.
-    private static let commonPaths = [9000, 8000, 4352, 1500, 1492, 1480, 1460, 1440, 1420, 1400, 1380, 1340, 1280, 1260]
+    private static let commonPaths = [
+        9000, 8000, 4352, 1500, 1492, 1480, 1460, 1440, 1420, 1400, 1380, 1340, 1280, 1260,
+    ]
 
     /// Begins at once. Until it knows better it takes a path for one of 1500 bytes: wrong ones lose a few packets, and nearly
     /// none is wrong.

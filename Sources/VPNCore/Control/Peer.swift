@@ -38,4 +38,7 @@ struct Peer {
     }
 
     var name: String { configuration.name }
+
+    /// §2: with one signature there are no relay and no exit rights. Whoever grants one asks here.
+    var isDegraded: Bool { ring.current?.summary.isDegraded ?? false }
 }

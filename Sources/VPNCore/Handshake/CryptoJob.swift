@@ -15,8 +15,21 @@ public struct CryptoJob: Sendable {
         case readDescriptor([UInt8])
     }
 
+    /// What it costs depends on this: a few hundred microseconds, or several milliseconds.
+    public enum Kind: Sendable, CaseIterable { case composeS1, openS1, composeS2, openS2, readDescriptor }
+
     public let id: ID
     let work: Work
+
+    public var kind: Kind {
+        switch work {
+        case .composeS1: .composeS1
+        case .openS1: .openS1
+        case .composeS2: .composeS2
+        case .openS2: .openS2
+        case .readDescriptor: .readDescriptor
+        }
+    }
 
     /// Runs the work. Failures are part of the result: hostile input is an ordinary outcome.
     public func perform(with cryptography: any HandshakeCryptography) -> CryptoJobResult {

@@ -12,6 +12,8 @@ struct S1Composition: Sendable {
     var kind: InitiatorKind
     var mtu: UInt16
     var keepaliveSeconds: UInt16
+    /// One solution serves its cookie's life (§4).
+    var puzzleSolution: [UInt8]?
 
     func perform(_ cryptography: any HandshakeCryptography) -> Result<ComposedS1, HandshakeFailure> {
         do {
@@ -36,7 +38,8 @@ struct S1Composition: Sendable {
             let h5 = h3.adding(sealed)
             let ephemerals = InitiatorEphemerals(kem: kem, agreement: agreement, chainingKey: ck1, transcript: h5)
             // The puzzle comes last, so that an aborted handshake costs no hashing (§4).
-            let solution = Puzzle.solve(cookie: cookie, senderIndex: senderIndex, difficulty: cookie[1])
+            let solution =
+                puzzleSolution ?? Puzzle.solve(cookie: cookie, senderIndex: senderIndex, difficulty: cookie[1])
             return .success(ComposedS1(message: head + sealed, ephemerals: ephemerals, puzzleSolution: solution))
         } catch is KeyError {
             return .failure(.publicKey)

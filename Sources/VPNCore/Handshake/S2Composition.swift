@@ -14,6 +14,8 @@ struct S2Composition: Sendable {
     var mtu: UInt16
     var keepaliveSeconds: UInt16
     var lifetimeSeconds: UInt32
+    /// §2, degraded mode: ML-DSA alone may do. Only ever for pinned keys.
+    var acceptsPartial = false
 
     func perform(_ cryptography: any HandshakeCryptography) -> Result<ComposedS2, HandshakeFailure> {
         let initiator: IdentityPublicKeys
@@ -25,11 +27,14 @@ struct S2Composition: Sendable {
             }
         } catch { return .failure(.publicKey) }
         guard initiator.peerID == opened.payload.peerID else { return .failure(.publicKey) }
+        let grade: SignatureGrade
         do throws(SignatureFailure) {
-            try cryptography.verify(opened.signatures, of: opened.h4.hash, role: .initiator, by: initiator)
+            grade = try cryptography.grade(
+                opened.signatures, of: opened.h4.hash, role: .initiator, by: initiator,
+                acceptsPartial: acceptsPartial && pinnedKeys != nil)
         } catch { return .failure(HandshakeFailure(error)) }
         do {
-            return .success(try answer(initiator, cryptography))
+            return .success(try answer(initiator, grade, cryptography))
         } catch is KeyError {
             return .failure(.publicKey)
         } catch {
@@ -37,8 +42,9 @@ struct S2Composition: Sendable {
         }
     }
 
-    private func answer(_ initiator: IdentityPublicKeys, _ cryptography: any HandshakeCryptography) throws -> ComposedS2
-    {
+    private func answer(
+        _ initiator: IdentityPublicKeys, _ grade: SignatureGrade, _ cryptography: any HandshakeCryptography
+    ) throws -> ComposedS2 {
         let s1 = opened.s1
         let cipher = CipherChoice.choose(initiator: s1.ciphers, responder: offers.ciphers)
         let agreement = try cryptography.makeECDHKeyPair()
@@ -61,7 +67,7 @@ struct S2Composition: Sendable {
         let sealed = SealedPayload.seal(
             .aes256GCM, key: k2, nonce: PayloadNonce.zero, associatedData: h6.hash, plaintext: unsigned + signatures)
         return ComposedS2(
-            message: head + sealed, initiator: initiator,
+            message: head + sealed, initiator: initiator, grade: grade,
             secrets: SessionSecrets(chainingKey: ck2, transcript: h6.adding(sealed), cipher: cipher),
             fragmentKey: KeySchedule.expand(opened.chainingKey, Labels.KeySchedule.s2Fragments, opened.h5, count: 32))
     }
@@ -71,12 +77,18 @@ struct S2Composition: Sendable {
 final class ComposedS2: Sendable {
     let message: [UInt8]
     let initiator: IdentityPublicKeys
+    /// Of the initiator's signatures.
+    let grade: SignatureGrade
     let secrets: SessionSecrets
     let fragmentKey: Secret
 
-    init(message: [UInt8], initiator: IdentityPublicKeys, secrets: SessionSecrets, fragmentKey: consuming Secret) {
+    init(
+        message: [UInt8], initiator: IdentityPublicKeys, grade: SignatureGrade, secrets: SessionSecrets,
+        fragmentKey: consuming Secret
+    ) {
         self.message = message
         self.initiator = initiator
+        self.grade = grade
         self.secrets = secrets
         self.fragmentKey = fragmentKey
     }

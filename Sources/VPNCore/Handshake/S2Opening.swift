@@ -12,6 +12,8 @@ struct S2Opening: Sendable {
     /// What RETRY said the responder speaks; nil where a token replaced that round trip.
     var offersInRetry: Offers?
     var message: [UInt8]
+    /// §2, degraded mode: ML-DSA alone may do. Only ever for pinned keys.
+    var acceptsPartial = false
 
     func perform(_ cryptography: any HandshakeCryptography) -> Result<OpenedS2, HandshakeFailure> {
         guard let s2 = S2Message(message), s2.receiverIndex == senderIndex else { return .failure(.malformed) }
@@ -39,9 +41,11 @@ struct S2Opening: Sendable {
                 .aes256GCM, key: k2, nonce: PayloadNonce.zero, associatedData: h6.hash, ciphertext: s2.sealedPayload)
         else { return .failure(.seal) }
         guard let (payload, signatures) = S2Payload.decode(plaintext) else { return .failure(.malformed) }
+        let grade: SignatureGrade
         do throws(SignatureFailure) {
-            try cryptography.verify(
-                signatures, of: h6.adding(payload.unsigned).hash, role: .responder, by: responder)
+            grade = try cryptography.grade(
+                signatures, of: h6.adding(payload.unsigned).hash, role: .responder, by: responder,
+                acceptsPartial: acceptsPartial)
         } catch { return .failure(HandshakeFailure(error)) }
         // §6: what RETRY showed in clear must be what the responder signed.
         let cipher = CipherChoice.choose(initiator: offers.ciphers, responder: payload.offers.ciphers)
@@ -49,7 +53,7 @@ struct S2Opening: Sendable {
             return .failure(.downgrade)
         }
         let secrets = SessionSecrets(chainingKey: ck2, transcript: h6.adding(s2.sealedPayload), cipher: cipher)
-        return .success(OpenedS2(senderIndex: s2.senderIndex, payload: payload, secrets: secrets))
+        return .success(OpenedS2(senderIndex: s2.senderIndex, payload: payload, grade: grade, secrets: secrets))
     }
 }
 
@@ -58,5 +62,7 @@ struct OpenedS2: Sendable {
     /// The responder's receiver index.
     var senderIndex: UInt32
     var payload: S2Payload
+    /// Of the responder's signatures.
+    var grade: SignatureGrade
     var secrets: SessionSecrets
 }

@@ -14,14 +14,18 @@ public struct PeerConfiguration: Sendable {
     public var allowedIPs: [IPPrefix]
     /// Seconds between keepalives while nothing else is sent; 0 = none beyond those that answer traffic.
     public var keepaliveSeconds: UInt16
+    /// An entry of `bootstrap.peers`: called whoever it is, as far as that one is believed; it has no rights of its own.
+    public var isBootstrap: Bool
 
     public init(
-        name: String, peerID: PeerID?, endpoint: Endpoint?, allowedIPs: [IPPrefix], keepaliveSeconds: UInt16 = 0
+        name: String, peerID: PeerID?, endpoint: Endpoint?, allowedIPs: [IPPrefix], keepaliveSeconds: UInt16 = 0,
+        isBootstrap: Bool = false
     ) {
         self.name = name
         self.peerID = peerID
         self.endpoint = endpoint
         self.allowedIPs = allowedIPs
         self.keepaliveSeconds = keepaliveSeconds
+        self.isBootstrap = isBootstrap
     }
 }

@@ -16,12 +16,21 @@ public struct PinnedPeer: Sendable, Equatable {
     public var origin: Origin
     /// Where it was first met, as the operator wrote it; empty where that does not matter.
     public var endpoint: String
+    /// `allow_partial`: under `strict_sig_verify: false` its ML-DSA signature alone may do (§2).
+    public var allowsPartial: Bool
+    /// Of the rotation statement by which these keys followed others; 0 where none did.
+    public var rotationSerial: UInt64
 
-    public init(keys: IdentityPublicKeys, name: String, origin: Origin, endpoint: String = "") {
+    public init(
+        keys: IdentityPublicKeys, name: String, origin: Origin, endpoint: String = "", allowsPartial: Bool = false,
+        rotationSerial: UInt64 = 0
+    ) {
         self.keys = keys
         self.name = name
         self.origin = origin
         self.endpoint = endpoint
+        self.allowsPartial = allowsPartial
+        self.rotationSerial = rotationSerial
     }
 
     public var peerID: PeerID { keys.peerID }

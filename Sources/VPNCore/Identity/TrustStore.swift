@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whom this node believes (§2), as a value: pins, the policy, and the decisions that follow. Reads and writes no file;
-// a pin that is to last leaves the core as an action.
+// Whom this node believes (§2), as a value: pins, the policy, revocations, and the decisions that follow. Reads and writes
+// no file; a pin that is to last leaves the core as an action.
 public import VPNCrypto
 
 /// The operator's stance towards identities that it has not vouched for.
@@ -9,10 +9,18 @@ public struct TrustPolicy: Sendable, Equatable {
     public var trustsOnFirstUse: Bool
     /// First contact only where this node calls an endpoint that the operator wrote down.
     public var isStrict: Bool
+    /// `security.strict_sig_verify`. False: pinned peers with `allow_partial` may be met with ML-DSA alone.
+    public var requiresBothSignatures: Bool
+    /// `security.allowlist`. Empty: everybody who is believed; else nobody but these.
+    public var allowlist: Set<PeerID>
 
-    public init(trustsOnFirstUse: Bool, isStrict: Bool) {
+    public init(
+        trustsOnFirstUse: Bool, isStrict: Bool, requiresBothSignatures: Bool = true, allowlist: Set<PeerID> = []
+    ) {
         self.trustsOnFirstUse = trustsOnFirstUse
         self.isStrict = isStrict
+        self.requiresBothSignatures = requiresBothSignatures
+        self.allowlist = allowlist
     }
 }
 
@@ -28,6 +36,10 @@ public enum TrustRefusal: String, Error, Sendable {
     case pinLimit = "pin_limit"
     /// Kind 2 off a circuit.
     case anonymousPeer = "anonymous_peer"
+    /// There is an allowlist and it is not on it.
+    case notListed = "not_listed"
+    /// Its owner or this node's operator declared it dead.
+    case revoked
 }
 
 /// Pins by id, and the judgement on those who come and those who are called.
@@ -36,6 +48,7 @@ public struct TrustStore: Sendable {
     private let own: PeerID
     private var pins: [PeerID: PinnedPeer]
     private var firstUsePins: Int
+    private(set) var revoked: Set<PeerID> = []
 
     public init(policy: TrustPolicy, own: PeerID, pins: [PinnedPeer]) {
         self.policy = policy
@@ -46,9 +59,23 @@ public struct TrustStore: Sendable {
 
     public func keys(of id: PeerID) -> IdentityPublicKeys? { pins[id]?.keys }
 
+    func pin(of id: PeerID) -> PinnedPeer? { pins[id] }
+
     /// The identity pinned under an operator's name.
     func pin(named name: String) -> PinnedPeer? {
         name.isEmpty ? nil : pins.values.first { $0.name == name }
+    }
+
+    /// §2: whether ML-DSA alone may do for this identity.
+    func acceptsPartial(_ id: PeerID) -> Bool {
+        !policy.requiresBothSignatures && pins[id]?.allowsPartial == true
+    }
+
+    /// What no pin outweighs: why this id is refused whoever begins, nil where nothing bars it.
+    func bar(_ id: PeerID) -> TrustRefusal? {
+        if id == own { return .ownIdentity }
+        if revoked.contains(id) { return .revoked }
+        return policy.allowlist.isEmpty || policy.allowlist.contains(id) ? nil : .notListed
     }
 
     /// What to do with an initiator whose id was decrypted. `expectedHere` is the id that the operator tied to the
@@ -61,7 +88,7 @@ public struct TrustStore: Sendable {
     }
 
     func judge(initiator id: PeerID, expectedHere: PeerID?) -> Inbound {
-        if id == own { return .refused(.ownIdentity) }
+        if let refusal = bar(id) { return .refused(refusal) }
         if let pin = pins[id] { return .known(pin.keys) }
         // §2: in every mode a changed key behind a configured endpoint is refused loudly.
         if let expectedHere, expectedHere != id { return .refused(.identityChanged) }
@@ -74,6 +101,7 @@ public struct TrustStore: Sendable {
     func judge(responder keys: IdentityPublicKeys, expected: PeerID?) -> TrustRefusal? {
         if keys.peerID == own { return .ownIdentity }
         if let expected, expected != keys.peerID { return .identityChanged }
+        if let refusal = bar(keys.peerID) { return refusal }
         if pins[keys.peerID] != nil { return nil }
         guard policy.trustsOnFirstUse else { return .unknownPeer }
         return firstUsePins < Limits.firstUsePins ? nil : .pinLimit
@@ -86,4 +114,14 @@ public struct TrustStore: Sendable {
         if peer.origin == .firstUse { firstUsePins += 1 }
         return true
     }
+
+    /// The pins are these from now on.
+    mutating func replacePins(_ new: [PinnedPeer]) {
+        let bars = revoked
+        self = TrustStore(policy: policy, own: own, pins: new)
+        revoked = bars
+    }
+
+    /// These identities are refused from now on, and no others but for the allowlist.
+    mutating func replaceRevoked(_ ids: Set<PeerID>) { revoked = ids }
 }

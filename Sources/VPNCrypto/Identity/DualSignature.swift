@@ -7,6 +7,10 @@ public enum SignatureRole: String, Sendable, CaseIterable {
     case initiator = "S1-initiator"
     case responder = "S2-responder"
     case descriptor = "descriptor"
+    /// §2: an identity that goes on as another one, and that other one.
+    case rotationFrom = "rotation-from"
+    case rotationTo = "rotation-to"
+    case revocation = "revocation"
 }
 
 /// Why a dual signature was refused; the first reason in the order of the checks.
@@ -36,11 +40,19 @@ public enum DualSignature {
         _ signatures: [UInt8], of hash: [UInt8], role: SignatureRole, by keys: IdentityPublicKeys
     ) throws(SignatureFailure) {
         guard signatures.count == size else { throw .length(signatures.count) }
-        let message = message(hash, role: role)
         let ed25519 = [UInt8](signatures[..<Ed25519.signatureSize])
-        guard Ed25519.verify(ed25519, of: message, by: keys.ed25519) else { throw .ed25519 }
+        guard Ed25519.verify(ed25519, of: message(hash, role: role), by: keys.ed25519) else { throw .ed25519 }
+        try verifyPostQuantumHalf(signatures, of: hash, role: role, by: keys)
+    }
+
+    /// Returns only if the ML-DSA half verifies and both halves are there. It says nothing of Ed25519: for the degraded mode
+    /// of §2 alone.
+    public static func verifyPostQuantumHalf(
+        _ signatures: [UInt8], of hash: [UInt8], role: SignatureRole, by keys: IdentityPublicKeys
+    ) throws(SignatureFailure) {
+        guard signatures.count == size else { throw .length(signatures.count) }
         let mldsa = [UInt8](signatures[Ed25519.signatureSize...])
         let context = Labels.Signature.context(role)
-        guard MLDSA.verify(mldsa, of: message, context: context, by: keys.mldsa) else { throw .mldsa }
+        guard MLDSA.verify(mldsa, of: message(hash, role: role), context: context, by: keys.mldsa) else { throw .mldsa }
     }
 }

@@ -36,9 +36,8 @@ enum ConfigurationTable {
                 "Always true: ML-KEM-1024, brainpoolP512r1, Ed25519 and ML-DSA-87, all of them, in each handshake."),
             ConfigurationKey(
                 "security.strict_sig_verify", .boolean, default: .boolean(true),
-                state: .later(
-                    accepted: [.boolean(true)], reason: "degraded sessions with one signature are not there yet"),
-                "Both signatures must verify."),
+                "Both signatures must verify. false: ML-DSA-87 alone may do for peers that are pinned with "
+                    + "`pqvpn peers set PEER --allow-partial`; their sessions are degraded and renewed within 120 s."),
             ConfigurationKey(
                 "security.tofu", .boolean, default: .boolean(false),
                 "Trust on first use: unknown identities may be pinned at their first contact. false: pinned peers only."
@@ -49,6 +48,13 @@ enum ConfigurationTable {
             ConfigurationKey(
                 "security.known_peers_file", .text(.path), default: .text("known_peers.yaml"),
                 "Pinned identities, mode 0600; see `pqvpn peers`."),
+            ConfigurationKey(
+                "security.revoked_file", .text(.path), default: .text("revoked.yaml"),
+                "Identities that nobody believes any more, mode 0600; see `pqvpn peers revoke`."),
+            ConfigurationKey(
+                "security.allowlist", .list(of: .text(.peerID), maximum: 65536), default: .list([]),
+                "If not empty, the only peer_ids that may call or be called. It makes nobody known: pins and tofu still "
+                    + "decide."),
             ConfigurationKey(
                 "security.handshake_per_minute_per_ip", .integer(0...1_000_000), default: .integer(10), reload: .live,
                 "Complete handshakes from one IPv4 address or IPv6 /64 before any public-key work. 0 = no limit."),
@@ -120,7 +126,7 @@ enum ConfigurationTable {
         ])
 
     private static let bootstrap = ConfigurationSection(
-        "bootstrap", "Nodes to call first, whoever they are (needs tofu, or their pins).",
+        "bootstrap", "Nodes to call first, whoever they are: known ones always, unknown ones under tofu.",
         [
             ConfigurationKey(
                 "bootstrap.peers", .list(of: .textOrMap(.endpoint), maximum: 1024), default: .list([]),
@@ -152,6 +158,10 @@ enum ConfigurationTable {
                 "Start of the name of the per-run directory, which holds the public descriptor."),
             ConfigurationKey(
                 "keys.dir", .text(.path), default: .text("keys"), "Directory of the persistent identity."),
+            ConfigurationKey(
+                "keys.passphrase_file", .text(.path), default: .null,
+                "File of mode 0600 with the passphrase of encrypted keys and known peers. Others: --passphrase-file, "
+                    + "PQVPN_PASSPHRASE, the systemd credential pqvpn-passphrase, a terminal."),
         ])
 
     private static let logging = ConfigurationSection(

@@ -66,10 +66,14 @@ extension NodeConfiguration {
         nickname = document.text("peer.nickname")
         keyDirectory = paths.absolute(document.text("keys.dir"))
         identity = document.identitySource(paths, keyDirectory: keyDirectory)
+        passphraseFile = document.effective("keys.passphrase_file").text.map(paths.absolute)
         security = Security(
             trustsOnFirstUse: document.boolean("security.tofu"),
             isStrictOnFirstUse: document.boolean("security.strict_tofu"),
+            requiresBothSignatures: document.boolean("security.strict_sig_verify"),
+            allowlist: Set(document.texts("security.allowlist").compactMap(PeerID.init(hex:))),
             knownPeersFile: paths.absolute(document.text("security.known_peers_file")),
+            revokedFile: paths.absolute(document.text("security.revoked_file")),
             handshakesPerMinutePerAddress: document.integer("security.handshake_per_minute_per_ip"))
         network = Network(
             bindHost: IPAddress(document.text("network.bind_host"))!,
@@ -139,13 +143,20 @@ extension ConfigurationDocument {
             keepaliveSeconds: UInt16(effective("\(path).keepalive_seconds").integer ?? 0), mark: mark(path))
     }
 
+    /// Each one once, in the order of the file.
     fileprivate var bootstrapPeers: [EndpointName] {
-        (0..<count(of: "bootstrap.peers")).map { number in
-            let path = "bootstrap.peers[\(number)]"
-            if let text = effective(path).text { return try! EndpointName(text) }
-            return EndpointName(
-                host: try! EndpointName.host(text("\(path).host")), port: UInt16(integer("\(path).port")))
-        }
+        var seen: Set<EndpointName> = []
+        return (0..<count(of: "bootstrap.peers")).compactMap(bootstrapPeer).filter { seen.insert($0).inserted }
+    }
+
+    /// Nil where the entry is faulty, which has been reported then.
+    private func bootstrapPeer(_ number: Int) -> EndpointName? {
+        let path = "bootstrap.peers[\(number)]"
+        if let text = effective(path).text { return try? EndpointName(text) }
+        guard let host = effective("\(path).host").text, let port = effective("\(path).port").integer,
+            let parsed = try? EndpointName.host(host)
+        else { return nil }
+        return EndpointName(host: parsed, port: UInt16(port))
     }
 
     private var isTemporary: Bool { effective("keys.runtime_temp_keys").boolean ?? true }
@@ -199,6 +210,13 @@ extension ConfigurationDocument {
                 .outOfRange, "security.handshake_per_minute_per_ip", at: mark("security.handshake_per_minute_per_ip"),
                 "0 lifts the limit: anybody can keep this node's processors busy", severity: .warning)
         }
+        if effective("security.strict_sig_verify").boolean == false {
+            report(
+                .conflict, "security.strict_sig_verify", at: mark("security.strict_sig_verify"),
+                "false lets peers that are pinned with allow_partial in with one signature of two", severity: .warning)
+        }
+        checkAllowlist()
+        checkBootstrap()
         let trusts = effective("security.tofu").boolean == true
         if effective("security.strict_tofu").boolean == true, !trusts {
             report(
@@ -209,7 +227,33 @@ extension ConfigurationDocument {
         if count(of: "bootstrap.peers") > 0, !trusts {
             report(
                 .conflict, "bootstrap.peers", at: mark("bootstrap.peers"),
-                "are called only as far as they are pinned, since security.tofu is false", severity: .warning)
+                "are believed only as far as they are pinned, since security.tofu is false", severity: .warning)
+        }
+    }
+
+    /// A peer that is not on the list is neither called nor let in, which somebody who wrote it down should know.
+    private mutating func checkAllowlist() {
+        let allowed = Set(texts("security.allowlist").map { $0.lowercased() })
+        guard !allowed.isEmpty else { return }
+        for number in 0..<count(of: "peers") {
+            let key = "peers[\(number)].peer_id"
+            guard let id = effective(key).text, !allowed.contains(id.lowercased()) else { continue }
+            report(
+                .conflict, key, at: mark(key), "is not on security.allowlist: no session with this peer is possible",
+                severity: .warning)
+        }
+    }
+
+    private mutating func checkBootstrap() {
+        var seen: [EndpointName: SourceMark] = [:]
+        for number in 0..<count(of: "bootstrap.peers") {
+            let path = "bootstrap.peers[\(number)]"
+            guard let name = bootstrapPeer(number) else { continue }
+            if let other = seen.updateValue(mark(path), forKey: name) {
+                report(
+                    .duplicate, path, at: mark(path), "\(name) stands in line \(other.line) already",
+                    severity: .warning)
+            }
         }
     }
 

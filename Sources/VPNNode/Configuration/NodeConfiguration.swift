@@ -19,13 +19,21 @@ public struct NodeConfiguration: Sendable {
     public struct Security: Sendable, Hashable {
         public var trustsOnFirstUse: Bool
         public var isStrictOnFirstUse: Bool
+        /// `strict_sig_verify`.
+        public var requiresBothSignatures: Bool
+        /// Empty: no restriction.
+        public var allowlist: Set<PeerID>
         /// Absolute.
         public var knownPeersFile: String
+        /// Absolute.
+        public var revokedFile: String
         /// 0 = no limit.
         public var handshakesPerMinutePerAddress: Int
 
         public var policy: TrustPolicy {
-            TrustPolicy(trustsOnFirstUse: trustsOnFirstUse, isStrict: isStrictOnFirstUse)
+            TrustPolicy(
+                trustsOnFirstUse: trustsOnFirstUse, isStrict: isStrictOnFirstUse,
+                requiresBothSignatures: requiresBothSignatures, allowlist: allowlist)
         }
     }
 
@@ -83,6 +91,8 @@ public struct NodeConfiguration: Sendable {
     public var logLevel: Logger.Level
     /// Directory of the persistent identity, absolute, whether or not this run uses it.
     public var keyDirectory: String
+    /// Absolute; nil = none.
+    public var passphraseFile: String?
 }
 
 /// The files of the four private keys, absolute.

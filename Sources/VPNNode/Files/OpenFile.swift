@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An open file or directory and the system calls that keys, pins and locks need: relative to a directory, never through
 // a symbolic link, errors with their errno. No policy: who may own what is decided by ProtectedFile and its kin.
+internal import CLinux
 internal import Glibc
 internal import VPNCrypto
 
@@ -28,6 +29,8 @@ struct FileStatus: Equatable {
     let size: Int
     let device: UInt
     let inode: UInt
+    /// When content, name or rights last changed, in nanoseconds since 1970.
+    let changed: Int
 
     init(_ status: stat) {
         kind =
@@ -42,6 +45,7 @@ struct FileStatus: Equatable {
         size = Int(status.st_size)
         device = UInt(status.st_dev)
         inode = UInt(status.st_ino)
+        changed = status.st_ctim.tv_sec * 1_000_000_000 + status.st_ctim.tv_nsec
     }
 
     /// Bits that let anybody but the owner in.
@@ -206,6 +210,12 @@ struct OpenFile: ~Copyable, Sendable {
         guard unsafe unlinkat(descriptor, name, directory ? AT_REMOVEDIR : 0) == 0 else {
             throw failure("unlink", name)
         }
+    }
+
+    /// Swaps what two paths name, in one step that nobody sees half done. Both must exist, in one file system that can do it.
+    static func exchange(_ path: String, with other: String) throws(SystemCallError) {
+        let status = unsafe clinux_exchange(path, other)
+        guard status == 0 else { throw SystemCallError(call: "renameat2", path: other, errno: -status) }
     }
 
     /// The names in this directory, without "." and "..", sorted.

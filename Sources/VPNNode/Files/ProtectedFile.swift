@@ -89,6 +89,36 @@ enum ProtectedFile {
     }
 }
 
+/// Several files that are replaced together, each as a whole: until `commit` all old ones stand, and a crash in the midst of
+/// it leaves some old and some new, none of them half.
+struct FileReplacement: ~Copyable {
+    private var pending: [(directory: String, temporary: String, name: String)] = []
+
+    /// Writes the new content of mode 0600 beside the old one.
+    mutating func add(_ path: String, write: (borrowing OpenFile) throws -> Void) throws {
+        let (directoryPath, name) = ProtectedFile.split(path)
+        let directory = try OpenFile.directory(directoryPath)
+        let temporary = ProtectedFile.temporaryName(for: name)
+        let file = try OpenFile(temporary, in: directory, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
+        pending.append((directoryPath, temporary, name))
+        try write(file)
+        try file.sync()
+    }
+
+    mutating func commit() throws {
+        while let (directoryPath, temporary, name) = pending.first {
+            let directory = try OpenFile.directory(directoryPath)
+            try directory.rename(temporary, to: name)
+            pending.removeFirst()
+            try directory.sync()
+        }
+    }
+
+    deinit {
+        for (directory, temporary, _) in pending { try? OpenFile.directory(directory).remove(temporary) }
+    }
+}
+
 /// Several new files that appear together, none of which may exist before. Until `commit` nothing has its final name.
 struct NewFiles: ~Copyable {
     private let directory: OpenFile

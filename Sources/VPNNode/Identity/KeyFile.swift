@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The text container of one private key (docs/key-files.md). What is not exactly a file that this code would write is
-// refused, and nothing here ever makes a new key in the place of a bad one.
+// The text container of one private key (docs/key-files.md), plain or under a passphrase. What is not exactly a file that
+// this code would write is refused, and nothing here ever makes a new key in the place of a bad one.
 internal import Glibc
 internal import VPNCrypto
 
@@ -45,6 +45,16 @@ enum KeyFile {
         return buffer.finish()
     }
 
+    /// The whole file of a key under a passphrase. Nothing in it is secret.
+    static func sealedText(
+        of secret: borrowing Secret, kind: KeyFileKind, peerID: PeerID, key: DerivedKey
+    ) -> String {
+        let fields = [
+            SealedText.Field(name: "Kind", value: kind.rawValue), SealedText.Field(name: "Peer-ID", value: peerID.hex),
+        ]
+        return SealedText(sealing: secret, title: .privateKey, fields: fields, key: key).text
+    }
+
     private static func header(kind: KeyFileKind, peerID: PeerID) -> String {
         "\(begin)\nVersion: 1\nKind: \(kind.rawValue)\nPeer-ID: \(peerID.hex)\n"
     }
@@ -58,11 +68,49 @@ enum KeyFile {
     // MARK: Reading
 
     /// Reads a file of mode 0600 that holds a key of this kind.
-    static func read(_ path: String, kind: KeyFileKind) throws -> Content {
+    static func read(_ path: String, kind: KeyFileKind, unlocker: Unlocker) throws -> Content {
         let file = try ProtectedFile.open(path, noun: "key file", maximumSize: maximumSize)
         let size = try file.status().size
         let text = try file.readSecret(count: size)
-        return try decode(text, path: path, kind: kind)
+        guard isSealed(text) else { return try decode(text, path: path, kind: kind) }
+        return try decode(sealed: text.exposedCopy(), path: path, kind: kind, unlocker: unlocker)
+    }
+
+    /// Whether the file is under a passphrase; its content is not checked.
+    static func isEncrypted(_ path: String) throws -> Bool {
+        let file = try ProtectedFile.open(path, noun: "key file", maximumSize: maximumSize)
+        return isSealed(try file.readSecret(count: file.status().size))
+    }
+
+    /// Whether this is the public text of a key under a passphrase; a plain key must not leave secret memory to be asked.
+    static func isSealed(_ text: borrowing Secret) -> Bool {
+        let begin = [UInt8]("-----BEGIN PQVPN ENCRYPTED".utf8)
+        return text.count >= begin.count && begin.indices.allSatisfy { text.byte(at: $0) == begin[$0] }
+    }
+
+    /// Decodes the text of an encrypted file; `path` is for messages.
+    static func decode(sealed bytes: [UInt8], path: String, kind: KeyFileKind, unlocker: Unlocker) throws -> Content {
+        func refuse(_ reason: String) -> NodeFailure {
+            NodeFailure(.usage, "key file \(path) \(reason): \(advice)")
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else { throw refuse("is damaged: it is not text") }
+        let sealed: SealedText
+        do throws(SealedText.Fault) {
+            sealed = try SealedText(parsing: text, title: .privateKey, fieldNames: ["Kind", "Peer-ID"])
+        } catch { throw refuse(error.reason) }
+        guard let found = KeyFileKind(rawValue: sealed.fields[0].value) else { throw refuse("is of an unknown kind") }
+        guard found == kind else { throw refuse("holds a key of kind \(found.rawValue), expected \(kind.rawValue)") }
+        guard let peerID = PeerID(hex: sealed.fields[1].value), peerID.hex == sealed.fields[1].value else {
+            throw refuse("has a damaged Peer-ID")
+        }
+        guard let secret = try sealed.open(with: unlocker.key(for: sealed.derivation, opening: path)) else {
+            throw NodeFailure(
+                .permission, "key file \(path) does not open: the passphrase is wrong, or the file is damaged")
+        }
+        guard secret.count == kind.size else {
+            throw refuse("holds a key of \(secret.count) bytes, expected \(kind.size)")
+        }
+        return Content(secret: secret, peerID: peerID)
     }
 
     /// Decodes the text of a file; `path` is for messages.

@@ -26,16 +26,21 @@ public struct LoadedIdentity: Sendable {
     }
 
     /// The identity that a configuration asks for. Throws with status 2 where persistent keys are absent or bad, and 4
-    /// where their files are reachable by others.
-    public static func load(_ source: NodeConfiguration.IdentitySource, nickname: String) throws -> LoadedIdentity {
+    /// where their files are reachable by others or their passphrase is wrong.
+    public static func load(
+        _ source: NodeConfiguration.IdentitySource, nickname: String, unlocker: Unlocker
+    ) throws -> LoadedIdentity {
         switch source {
         case .temporary:
             try LoadedIdentity(signer: SoftwareIdentity(), nickname: nickname, isTemporary: true)
         case .directory(let path):
             try LoadedIdentity(
-                signer: PersistentIdentity.load(directory: path), nickname: nickname, isTemporary: false)
+                signer: PersistentIdentity.load(directory: path, unlocker: unlocker), nickname: nickname,
+                isTemporary: false)
         case .files(let paths):
-            try LoadedIdentity(signer: PersistentIdentity.load(files: paths), nickname: nickname, isTemporary: false)
+            try LoadedIdentity(
+                signer: PersistentIdentity.load(files: paths, unlocker: unlocker), nickname: nickname,
+                isTemporary: false)
         }
     }
 }

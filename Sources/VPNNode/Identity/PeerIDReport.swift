@@ -22,14 +22,14 @@ public struct PeerIDReport: Sendable, Equatable {
     }
 
     /// `path`: a descriptor, a directory of key files, or one private key file.
-    public static func read(path: String, nickname: String?) throws -> PeerIDReport {
+    public static func read(path: String, nickname: String?, unlocker: Unlocker = .never) throws -> PeerIDReport {
         if (try? OpenFile.directory(path)) != nil {
             let kinds = KeyFileKind.allCases.filter { ProtectedFile.exists("\(path)/\($0.fileName)") }
             let files = Dictionary(uniqueKeysWithValues: kinds.map { ($0, "\(path)/\($0.fileName)") })
-            return try report(files: files, nickname: nickname, place: path)
+            return try report(files: files, nickname: nickname, place: path, unlocker)
         }
         if let kind = try privateKeyKind(path) {
-            return try report(files: [kind: path], nickname: nickname, place: path)
+            return try report(files: [kind: path], nickname: nickname, place: path, unlocker)
         }
         return PeerIDReport(try DescriptorFile.read(path).keys.peerID, .allKeys)
     }
@@ -40,20 +40,21 @@ public struct PeerIDReport: Sendable, Equatable {
     }
 
     private static func report(
-        files: [KeyFileKind: String], nickname: String?, place: String
+        files: [KeyFileKind: String], nickname: String?, place: String, _ unlocker: Unlocker
     ) throws -> PeerIDReport {
         if files.count == 4 {
             let paths = KeyFilePaths(
                 brainpool: files[.brainpoolP512r1]!, ed25519: files[.ed25519]!, mldsa: files[.mldsa87]!,
                 mlkem: files[.mlkem1024]!)
-            return PeerIDReport(try PersistentIdentity.load(files: paths).publicKeys.peerID, .allKeys)
+            return PeerIDReport(
+                try PersistentIdentity.load(files: paths, unlocker: unlocker).publicKeys.peerID, .allKeys)
         }
         // §2: the order B, e, k, nickname.
         for (kind, tag, basis) in [
             (KeyFileKind.brainpoolP512r1, UInt8(1), Basis.brainpool), (.ed25519, 2, .ed25519), (.mlkem1024, 4, .mlkem),
         ] {
             guard let path = files[kind] else { continue }
-            return PeerIDReport(partialID(tag: tag, try publicKey(of: path, kind)), basis)
+            return PeerIDReport(partialID(tag: tag, try publicKey(of: path, kind, unlocker)), basis)
         }
         guard let nickname else {
             let found = files.isEmpty ? "no key file" : "no key that an id could fall back to"
@@ -66,7 +67,8 @@ public struct PeerIDReport: Sendable, Equatable {
     private static func privateKeyKind(_ path: String) throws -> KeyFileKind? {
         guard let file = try? OpenFile(path, O_RDONLY), let bytes = try? file.read(limit: 128) else { return nil }
         let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
-        guard lines.first == "-----BEGIN PQVPN PRIVATE KEY-----" else { return nil }
+        let begins = ["-----BEGIN PQVPN PRIVATE KEY-----", "-----BEGIN PQVPN ENCRYPTED PRIVATE KEY-----"]
+        guard let first = lines.first, begins.contains(String(first)) else { return nil }
         guard lines.count > 2, let kind = KeyFileKind(rawValue: String(lines[2].dropFirst("Kind: ".count))) else {
             throw NodeFailure(.usage, "key file \(path) is damaged: it does not say its kind")
         }
@@ -74,8 +76,8 @@ public struct PeerIDReport: Sendable, Equatable {
     }
 
     /// The public half of one key. The other three of the identity that derives it are made up and dropped.
-    private static func publicKey(of path: String, _ kind: KeyFileKind) throws -> [UInt8] {
-        let content = try KeyFile.read(path, kind: kind)
+    private static func publicKey(of path: String, _ kind: KeyFileKind, _ unlocker: Unlocker) throws -> [UInt8] {
+        let content = try KeyFile.read(path, kind: kind, unlocker: unlocker)
         let other = try SoftwareIdentity()
         switch kind {
         case .brainpoolP512r1:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An identity on disk: four key files and the descriptor beside them. Made once, never replaced.
+// An identity on disk: four key files and the descriptor beside them. Made once, never replaced by another; its files may
+// be put under a passphrase and out of it again.
 internal import Glibc
 public import VPNCore
 public import VPNCrypto
@@ -15,16 +16,18 @@ public enum PersistentIdentity {
     }
 
     /// Makes four fresh keys and writes them to a directory, which is made (0700) where it is absent. All files appear, or
-    /// none does; a file that exists is never touched.
-    public static func generate(into directory: String, nickname: String) throws -> Generated {
+    /// none does; a file that exists is never touched. With an unlocker the keys are under its passphrase.
+    public static func generate(
+        into directory: String, nickname: String, sealedBy unlocker: Unlocker? = nil
+    ) throws -> Generated {
         try prepare(directory)
         var files = try NewFiles(in: directory)
         let names = KeyFileKind.allCases.map(\.fileName) + [descriptorName]
         try files.checkAbsent(names)
+        let key = try unlocker?.newKey(sealing: directory)
         let identity = try SoftwareIdentity()
         for kind in KeyFileKind.allCases {
-            let text = KeyFile.text(of: secret(kind, of: identity), kind: kind, peerID: identity.publicKeys.peerID)
-            try files.add(kind.fileName) { try $0.write(text) }
+            try files.add(kind.fileName) { try write(kind, of: identity, under: key, to: $0) }
         }
         let descriptor = try LoadedIdentity(signer: identity, nickname: nickname, isTemporary: false).descriptor
         try files.add(descriptorName, mode: 0o644) { try $0.write([UInt8](DescriptorFile.text(of: descriptor).utf8)) }
@@ -34,6 +37,19 @@ public enum PersistentIdentity {
             throw NodeFailure(.failure, "\(error.path) exists and is not overwritten: choose another directory")
         }
         return Generated(descriptor: descriptor, files: names.map { "\(directory)/\($0)" })
+    }
+
+    /// One key file's content, plain without a key.
+    static func write(
+        _ kind: KeyFileKind, of identity: SoftwareIdentity, under key: DerivedKey?, to file: borrowing OpenFile
+    ) throws {
+        let id = identity.publicKeys.peerID
+        if let key {
+            let text = KeyFile.sealedText(of: secret(kind, of: identity), kind: kind, peerID: id, key: key)
+            try file.write([UInt8](text.utf8))
+        } else {
+            try file.write(KeyFile.text(of: secret(kind, of: identity), kind: kind, peerID: id))
+        }
     }
 
     private static func secret(_ kind: KeyFileKind, of identity: SoftwareIdentity) -> Secret {
@@ -74,7 +90,8 @@ public enum PersistentIdentity {
 
     // MARK: Loading
 
-    public static func load(directory: String) throws -> SoftwareIdentity {
+    /// The key files of a directory. Throws where one is missing.
+    static func paths(in directory: String) throws -> KeyFilePaths {
         func path(_ kind: KeyFileKind) -> String { "\(directory)/\(kind.fileName)" }
         let missing = KeyFileKind.allCases.filter { !ProtectedFile.exists(path($0)) }
         guard missing.isEmpty else {
@@ -82,18 +99,20 @@ public enum PersistentIdentity {
             throw NodeFailure(
                 .usage, "there is \(what) in \(directory): make one with `pqvpn keygen --out \(directory)`")
         }
-        return try load(
-            files: KeyFilePaths(
-                brainpool: path(.brainpoolP512r1), ed25519: path(.ed25519), mldsa: path(.mldsa87),
-                mlkem: path(.mlkem1024)))
+        return KeyFilePaths(
+            brainpool: path(.brainpoolP512r1), ed25519: path(.ed25519), mldsa: path(.mldsa87), mlkem: path(.mlkem1024))
     }
 
-    /// Reads four key files. They must belong to one identity.
-    public static func load(files: KeyFilePaths) throws -> SoftwareIdentity {
-        let brainpool = try KeyFile.read(files.brainpool, kind: .brainpoolP512r1)
-        let ed25519 = try KeyFile.read(files.ed25519, kind: .ed25519)
-        let mldsa = try KeyFile.read(files.mldsa, kind: .mldsa87)
-        let mlkem = try KeyFile.read(files.mlkem, kind: .mlkem1024)
+    public static func load(directory: String, unlocker: Unlocker = .never) throws -> SoftwareIdentity {
+        try load(files: paths(in: directory), unlocker: unlocker)
+    }
+
+    /// Reads four key files. They must belong to one identity. The unlocker is asked only where one is encrypted.
+    public static func load(files: KeyFilePaths, unlocker: Unlocker = .never) throws -> SoftwareIdentity {
+        let brainpool = try KeyFile.read(files.brainpool, kind: .brainpoolP512r1, unlocker: unlocker)
+        let ed25519 = try KeyFile.read(files.ed25519, kind: .ed25519, unlocker: unlocker)
+        let mldsa = try KeyFile.read(files.mldsa, kind: .mldsa87, unlocker: unlocker)
+        let mlkem = try KeyFile.read(files.mlkem, kind: .mlkem1024, unlocker: unlocker)
         let identity: SoftwareIdentity
         do {
             identity = try SoftwareIdentity(
@@ -114,5 +133,36 @@ public enum PersistentIdentity {
                     + "name four files of one `pqvpn keygen`")
         }
         return identity
+    }
+
+    // MARK: Passphrases
+
+    /// What `identity encrypt`, `decrypt` and `passphrase` make of the files.
+    public enum Form: Sendable {
+        case plain
+        /// Under the passphrase of this unlocker, which is not the one that opens the old files.
+        case encrypted(Unlocker)
+    }
+
+    /// Writes the four files anew in another form. Either the old ones are all read and found good, or nothing is touched.
+    /// Returns the identity's id.
+    @discardableResult
+    public static func rewrite(files: KeyFilePaths, unlocker: Unlocker, as form: Form) throws -> PeerID {
+        let identity = try load(files: files, unlocker: unlocker)
+        var key: DerivedKey?
+        if case .encrypted(let new) = form { key = try new.newKey(sealing: files.brainpool) }
+        var replacement = FileReplacement()
+        for (kind, path) in files.all {
+            try replacement.add(path) { try write(kind, of: identity, under: key, to: $0) }
+        }
+        try replacement.commit()
+        return identity.publicKeys.peerID
+    }
+}
+
+extension KeyFilePaths {
+    /// By kind, in the order of the encoding.
+    var all: [(kind: KeyFileKind, path: String)] {
+        [(.brainpoolP512r1, brainpool), (.ed25519, ed25519), (.mldsa87, mldsa), (.mlkem1024, mlkem)]
     }
 }

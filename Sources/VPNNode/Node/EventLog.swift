@@ -21,6 +21,11 @@ struct EventLog {
             line(.info, "session established", "session.established", summary.handshake, describe(summary))
         case .sessionConfirmed(let summary):
             line(.info, "session carries data", "session.confirmed", summary.handshake, short(summary))
+        case .sessionDegraded(let summary):
+            line(
+                .warning,
+                "DEGRADED session: the peer's Ed25519 signature does not verify and ML-DSA-87 had to do (allow_partial)",
+                "session.degraded", summary.handshake, describe(summary))
         case .sessionEnded(let summary, let end):
             var fields = short(summary)
             fields["reason"] = "\(end.rawValue)"
@@ -51,6 +56,17 @@ struct EventLog {
                 [
                     "peer": "\(pin.peerID.short)", "peer_id": "\(pin.peerID.hex)", "peer_name": "\(pin.name)",
                 ])
+        case .identityRevoked(let peer, let name):
+            line(
+                .warning, "identity revoked: its sessions end", "identity.revoked", nil,
+                ["peer": "\(peer.short)", "peer_id": "\(peer.hex)", "peer_name": "\(name)"])
+        case .identityReplaced(_, let name, let old, let new):
+            var fields: Logger.Metadata = ["peer_name": "\(name)"]
+            if let old { fields["old_peer_id"] = "\(old.hex)" }
+            if let new { fields["peer_id"] = "\(new.hex)" }
+            line(
+                .notice, new == nil ? "the pin of this peer was removed" : "another identity is pinned for this peer",
+                "identity.replaced", nil, fields)
         case .keepaliveAnswered(_, let roundTrip):
             line(
                 .debug, "keepalive answered", "keepalive.answered", nil,
@@ -73,7 +89,7 @@ struct EventLog {
     }
 
     /// What one run moved and dropped, by reason: until there are metrics, the only place to see it.
-    func totals(_ counters: EngineCounters, control: DropCounters) {
+    func totals(_ counters: EngineCounters, control: DropCounters, degradedSessions: UInt64) {
         var drops: [String: Int] = [:]
         for (reason, count) in counters.drops + control.nonZero { drops[reason.name, default: 0] += Int(count) }
         line(
@@ -85,6 +101,7 @@ struct EventLog {
                 "bytes_to_tunnel": .stringConvertible(counters.bytesToTunnel),
                 "datagrams_received": .stringConvertible(counters.datagramsReceived),
                 "datagrams_sent": .stringConvertible(counters.datagramsSent),
+                "degraded_sessions": .stringConvertible(degradedSessions),
                 "drops": .dictionary(drops.mapValues { .stringConvertible($0) }),
             ])
     }
@@ -97,6 +114,8 @@ struct EventLog {
         case .ownIdentity: "this node's own identity came back to it: refused"
         case .pinLimit: "no more peers are pinned by first use: refused"
         case .anonymousPeer: "anonymous peer refused"
+        case .notListed: "peer refused: it is not on security.allowlist"
+        case .revoked: "REVOKED identity refused"
         }
     }
 
@@ -108,7 +127,7 @@ struct EventLog {
         fields["s1_bytes"] = .stringConvertible(summary.s1Bytes)
         fields["s2_bytes"] = .stringConvertible(summary.s2Bytes)
         fields["kem"] = "ML-KEM-1024+brainpoolP512r1"
-        fields["signatures"] = "Ed25519+ML-DSA-87"
+        fields["signatures"] = "\(summary.isDegraded ? "ML-DSA-87" : "Ed25519+ML-DSA-87")"
         fields["aead"] = "\(summary.cipher == .aes256GCM ? "AES-256-GCM" : "ChaCha20-Poly1305")"
         return fields
     }

@@ -15,11 +15,13 @@ public actor Node {
         case timer
         case resolved(String, Endpoint)
         case ephemeralMade
+        case trust(TrustWatch.Finding)
         case stop
     }
 
     private let configuration: NodeConfiguration
     private let knownPeers: KnownPeersStore
+    private let trustWatch: TrustWatch
     private let cryptography: any HandshakeCryptography
     private let ephemerals: EphemeralPool
     private let engine: Engine
@@ -32,6 +34,8 @@ public actor Node {
     private var machine: NodeStateMachine
     private var timer: (due: Instant, task: Task<Void, Never>)?
     private var unresolved: [EndpointName]
+    /// Pins by first use that could not be written to known_peers.yaml.
+    private var unkept: [PinnedPeer] = []
     private var isStopping = false
     private var isMakingEphemeral = false
 
@@ -39,11 +43,13 @@ public actor Node {
     ///
     /// - Parameter onReady: called once, when packets can flow.
     public init(
-        configuration: NodeConfiguration, identity: LoadedIdentity, knownPeers: KnownPeersStore, logger: Logger,
+        configuration: NodeConfiguration, identity: LoadedIdentity, knownPeers: KnownPeersStore,
+        revocations: RevocationList, logger: Logger,
         onReady: @escaping @Sendable () -> Void = {}
     ) throws {
         self.configuration = configuration
         self.knownPeers = knownPeers
+        trustWatch = TrustWatch(knownPeers: knownPeers, revocations: revocations)
         self.logger = logger
         self.onReady = onReady
         let plan = NodePlan(configuration, identity: identity)
@@ -59,6 +65,7 @@ public actor Node {
         machine = NodeStateMachine(
             signer: identity.signer, cryptography: cryptography, parameters: plan.parameters, pins: knownPeers.pins,
             peers: plan.peers, now: MonotonicClock.now)
+        machine.updateRevoked(revocations.ids, now: MonotonicClock.now)
         log = EventLog(logger: logger)
         let socket = engine.socket
         logger.info(
@@ -80,6 +87,7 @@ public actor Node {
         machine.start(now: MonotonicClock.now)
         settle()
         let resolver = Task { await resolveNames() }
+        let watcher = Task { await watchTrust() }
         onReady()
         ProcessMemory.releaseCode()
         await withTaskCancellationHandler {
@@ -91,13 +99,14 @@ public actor Node {
             waker.yield(.stop)
         }
         resolver.cancel()
+        watcher.cancel()
         timer?.task.cancel()
         machine.close(now: MonotonicClock.now)
         settle()
         timer?.task.cancel()
         engine.stop()
         pool.stop()
-        log.totals(engine.counters(), control: machine.drops)
+        log.totals(engine.counters(), control: machine.drops, degradedSessions: machine.degradedSessions)
     }
 
     // MARK: Inputs
@@ -114,6 +123,7 @@ public actor Node {
         case .ephemeralMade:
             isMakingEphemeral = false
             makeEphemeral()
+        case .trust(let finding): take(finding, now: now)
         case .stop: isStopping = true
         }
         settle()
@@ -151,11 +161,12 @@ public actor Node {
         switch action {
         case .transmit(let datagram, let carrier): engine.transmit(datagram, over: carrier)
         case .dataPlane(let command): engine.post(command)
-        case .run(let job): submit(job)
+        case .run(let job): submit(job, now: MonotonicClock.now)
         case .remember(let pin):
             do {
                 try knownPeers.add(pin)
             } catch {
+                unkept.append(pin)
                 logger.error(
                     "cannot keep a new peer in \(knownPeers.path): \(error); it will be a first contact again after a restart",
                     metadata: ["event": "peers.not_kept", "peer": "\(pin.peerID.short)"])
@@ -164,9 +175,12 @@ public actor Node {
         }
     }
 
-    private func submit(_ job: CryptoJob) {
+    private func submit(_ job: CryptoJob, now: Instant) {
         let taken = pool.submit { [waker, cryptography] in waker.yield(.job(job.perform(with: cryptography))) }
-        if !taken { logger.warning("too much public-key work at once", metadata: ["event": "jobs.full"]) }
+        if !taken {
+            logger.warning("too much public-key work at once", metadata: ["event": "jobs.full"])
+            machine.jobRefused(job.id, now: now)
+        }
         makeEphemeral()
     }
 
@@ -179,6 +193,28 @@ public actor Node {
             // A failure here is a failure of the handshake that comes next, which tells.
             do { try ephemerals.refill(upTo: ready + 1) } catch { return }
             waker.yield(.ephemeralMade)
+        }
+    }
+
+    // MARK: Trust
+
+    /// The operator's changes on disk: within seconds, for two stat calls each time.
+    private func watchTrust() async {
+        let watch = trustWatch
+        while true {
+            do { try await Task.sleep(for: NodePlan.trustPause) } catch { return }
+            for finding in await Task.detached(operation: { watch.look() }).value { waker.yield(.trust(finding)) }
+        }
+    }
+
+    private func take(_ finding: TrustWatch.Finding, now: Instant) {
+        switch finding {
+        case .pins:
+            // What could not be written is believed until the end of the run all the same.
+            unkept.removeAll { knownPeers.pin(of: $0.peerID) != nil }
+            machine.updatePins(knownPeers.pins + unkept, now: now)
+        case .revoked(let ids): machine.updateRevoked(ids, now: now)
+        case .refused(let words): logger.error("\(words)", metadata: ["event": "trust.not_read"])
         }
     }
 

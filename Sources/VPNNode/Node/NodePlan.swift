@@ -21,6 +21,8 @@ struct NodePlan {
     static let resolvePause = Duration.seconds(30)
     /// As many as an engine takes.
     static let mostWorkers = EngineConfiguration.mostWorkers
+    /// Revocations must reach live sessions within 60 s; two stat calls every 5 s cost nothing.
+    static let trustPause = Duration.seconds(5)
 
     init(_ configuration: NodeConfiguration, identity: LoadedIdentity) {
         var unresolved: [EndpointName] = []
@@ -42,9 +44,16 @@ struct NodePlan {
                 name: peer.name, peerID: peer.peerID, endpoint: peer.endpoint.flatMap(resolve),
                 allowedIPs: peer.allowedIPs, keepaliveSeconds: peer.keepaliveSeconds)
         }
-        peers += configuration.bootstrapPeers.map { name in
-            PeerConfiguration(
-                name: NodePlan.bootstrapName(name), peerID: nil, endpoint: resolve(name), allowedIPs: [])
+        var called = Set(peers.compactMap(\.endpoint))
+        let names = Set(configuration.peers.compactMap(\.endpoint))
+        for name in configuration.bootstrapPeers where !names.contains(name) {
+            let endpoint = resolve(name)
+            // Whoever sits there is called already, with the rights of its own entry.
+            if let endpoint, !called.insert(endpoint).inserted { continue }
+            peers.append(
+                PeerConfiguration(
+                    name: NodePlan.bootstrapName(name), peerID: nil, endpoint: endpoint, allowedIPs: [],
+                    isBootstrap: true))
         }
         let endpoints = peers.compactMap(\.endpoint)
         let mtu = configuration.tunnel.mtu ?? NodePlan.automaticMTU(endpoints)

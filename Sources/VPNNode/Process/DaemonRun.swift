@@ -16,6 +16,8 @@ public struct DaemonRun: Sendable {
     public var pidFile: String?
     /// `--no-temp-keys`: the persistent identity, whatever the configuration says.
     public var usesPersistentKeys: Bool
+    /// `--passphrase-file`.
+    public var passphraseFile: String?
     /// Who waits for the start, if anybody.
     public var readiness: Readiness
     /// Leaves the directory that it was started in.
@@ -23,12 +25,13 @@ public struct DaemonRun: Sendable {
 
     public init(
         configurationFile: String, logLevel: String? = nil, pidFile: String? = nil, usesPersistentKeys: Bool = false,
-        readiness: Readiness = Readiness(descriptor: nil), isDaemon: Bool = false
+        passphraseFile: String? = nil, readiness: Readiness = Readiness(descriptor: nil), isDaemon: Bool = false
     ) {
         self.configurationFile = configurationFile
         self.logLevel = logLevel
         self.pidFile = pidFile
         self.usesPersistentKeys = usesPersistentKeys
+        self.passphraseFile = passphraseFile
         self.readiness = readiness
         self.isDaemon = isDaemon
     }
@@ -57,9 +60,15 @@ public struct DaemonRun: Sendable {
                 "\(warning.description(file: configuration.file))", metadata: ["event": "config.warning"])
         }
         try Self.selfTest()
-        let identity = try LoadedIdentity.load(configuration.identity, nickname: configuration.nickname)
-        let knownPeers = try KnownPeersStore(path: configuration.security.knownPeersFile)
-        try configuration.check(pins: knownPeers.pins, own: identity.peerID)
+        // A daemon in the background has no terminal to ask at.
+        let unlocker = Unlocker(
+            PassphraseSource(
+                file: passphraseFile, configuredFile: configuration.passphraseFile, usesTerminal: !isDaemon))
+        let identity = try LoadedIdentity.load(
+            configuration.identity, nickname: configuration.nickname, unlocker: unlocker)
+        let knownPeers = try KnownPeersStore(path: configuration.security.knownPeersFile, unlocker: unlocker)
+        let revocations = try RevocationList(path: configuration.security.revokedFile)
+        try configuration.check(pins: knownPeers.pins, revoked: revocations.ids, own: identity.peerID)
         let directory = try runtimeDirectory(configuration, identity)
         defer { directory?.remove() }
         logger.info(
@@ -76,7 +85,8 @@ public struct DaemonRun: Sendable {
         if isDaemon { _ = FileManager.default.changeCurrentDirectoryPath("/") }
         let readiness = readiness
         let node = try Node(
-            configuration: configuration, identity: identity, knownPeers: knownPeers, logger: logger,
+            configuration: configuration, identity: identity, knownPeers: knownPeers, revocations: revocations,
+            logger: logger,
             onReady: {
                 logger.info("node is up", metadata: ["event": "node.ready"])
                 readiness.ready()

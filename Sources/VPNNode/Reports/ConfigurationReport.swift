@@ -37,7 +37,11 @@ public struct ConfigurationCheckReport: Report {
     public static func check(file: String) throws -> ConfigurationCheckReport {
         do {
             let loaded = try LoadedConfiguration(file: file)
-            let pins = try KnownPeersStore(path: loaded.configuration.security.knownPeersFile).pins
+            let unlocker = Unlocker(PassphraseSource(configuredFile: loaded.configuration.passphraseFile))
+            let pins = try KnownPeersStore(
+                path: loaded.configuration.security.knownPeersFile, unlocker: unlocker
+            ).pins
+            _ = try RevocationList(path: loaded.configuration.security.revokedFile)
             try loaded.configuration.check(pins: pins, own: nil)
             return ConfigurationCheckReport(file: file, issues: loaded.warnings)
         } catch let error as ConfigurationError {

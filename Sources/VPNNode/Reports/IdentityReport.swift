@@ -12,26 +12,31 @@ public struct KeygenReport: Report {
     public let directory: String
     /// The four private key files and the descriptor.
     public let files: [String]
+    /// The private keys are under a passphrase.
+    public let encrypted: Bool
     private let picture: String
     private let grouped: String
 
     private enum CodingKeys: String, CodingKey {
         case peerID = "peer_id"
-        case nickname, directory, files
+        case nickname, directory, files, encrypted
     }
 
-    /// Makes an identity in a directory; see ``PersistentIdentity/generate(into:nickname:)``.
-    public static func generate(into directory: String, nickname: String) throws -> KeygenReport {
-        let generated = try PersistentIdentity.generate(into: directory, nickname: nickname)
+    /// Makes an identity in a directory; see ``PersistentIdentity/generate(into:nickname:sealedBy:)``.
+    public static func generate(
+        into directory: String, nickname: String, passphrase: PassphraseSource? = nil
+    ) throws -> KeygenReport {
+        let generated = try PersistentIdentity.generate(
+            into: directory, nickname: nickname, sealedBy: passphrase.map(Unlocker.init))
         let id = generated.descriptor.keys.peerID
         return KeygenReport(
             peerID: id.hex, nickname: generated.descriptor.nickname, directory: directory, files: generated.files,
-            picture: id.picture, grouped: id.grouped)
+            encrypted: passphrase != nil, picture: id.picture, grouped: id.grouped)
     }
 
     public var text: String {
         """
-        identity of '\(nickname)' written to \(directory): \(files.count - 1) private keys (mode 0600) and the descriptor
+        identity of '\(nickname)' written to \(directory): \(files.count - 1) private keys (mode 0600\(encrypted ? ", encrypted" : "")) and the descriptor
         peer_id      \(peerID)
         fingerprint  \(grouped)
         \(picture)
@@ -61,25 +66,13 @@ public struct IdentityReport: Report {
         case serial, descriptor, file
     }
 
-    /// Signs a new descriptor of a persistent identity: that of a configuration, or of a key directory. With `output` it
-    /// is written to a file that must not exist.
+    /// Signs a new descriptor of a persistent identity. With `output` it is written to a file that must not exist.
     public static func export(
-        configurationFile: String?, keyDirectory: String?, nickname: String?, output: String?
+        target: IdentityCommandTarget, nickname: String?, output: String?
     ) throws -> IdentityReport {
-        var source = NodeConfiguration.IdentitySource.directory(keyDirectory ?? "keys")
-        var name = nickname ?? "node"
-        if let configurationFile {
-            let configuration = try LoadedConfiguration(file: configurationFile).configuration
-            name = nickname ?? configuration.nickname
-            if keyDirectory == nil { source = configuration.identity }
-        }
-        if case .temporary = source {
-            throw NodeFailure(
-                .usage,
-                "this configuration makes a temporary identity for each run, which cannot be exported: make one that "
-                    + "lasts with `pqvpn keygen` and set keys.runtime_temp_keys: false")
-        }
-        let descriptor = try LoadedIdentity.load(source, nickname: name).descriptor
+        let descriptor = try LoadedIdentity.load(
+            target.source, nickname: nickname ?? target.nickname, unlocker: target.unlocker
+        ).descriptor
         let text = DescriptorFile.text(of: descriptor)
         if let output { try DescriptorFile.write(text, to: output) }
         return IdentityReport(

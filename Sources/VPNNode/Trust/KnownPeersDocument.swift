@@ -1,34 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-// known_peers.yaml as text: pins to YAML and back. Hostile until proven: every id is computed anew from its keys.
+// known_peers.yaml as text: pins to YAML and back. Hostile until proven: every id is computed anew from its keys, and a
+// checksum over the whole tells a damaged byte in what no key vouches for, such as a name.
 internal import Foundation
 internal import VPNCore
 internal import VPNCrypto
 internal import Yams
 
 enum KnownPeersDocument {
-    /// The last line, so that a file that was cut anywhere is known as such.
-    private static let end = "..."
     private static let keyNames = ["brainpoolP512r1", "ed25519", "mldsa87", "mlkem1024"]
     private static let names =
-        ["peer_id", "name", "added_by", "endpoint", "allow_partial"] + keyNames
+        ["peer_id", "name", "added_by", "endpoint", "allow_partial", "rotation_serial"] + keyNames
 
     // MARK: Writing
 
     static func text(of pins: [PinnedPeer]) -> String {
-        var lines = ["# Pinned identities. Written by pqvpn; change it with `pqvpn peers`.", "version: 1"]
+        var lines = [
+            "# Pinned identities. Written by pqvpn; change it with `pqvpn peers`.",
+            "version: \(ChecksummedText.version)",
+        ]
         lines.append(pins.isEmpty ? "peers: []" : "peers:")
         for pin in pins.sorted(by: { ($0.name, $0.peerID) < ($1.name, $1.peerID) }) {
             lines.append("  - peer_id: \"\(pin.peerID.hex)\"")
             lines.append("    name: \(ConfigurationValue.quoted(pin.name))")
             lines.append("    added_by: \(pin.origin.rawValue)")
             lines.append("    endpoint: \(ConfigurationValue.quoted(pin.endpoint))")
-            lines.append("    allow_partial: false")
+            lines.append("    allow_partial: \(pin.allowsPartial)")
+            if pin.rotationSerial > 0 { lines.append("    rotation_serial: \(pin.rotationSerial)") }
             let keys = [pin.keys.brainpool, pin.keys.ed25519, pin.keys.mldsa, pin.keys.mlkem]
             for (name, key) in zip(keyNames, keys) {
                 lines.append("    \(name): \"\(Data(key).base64EncodedString())\"")
             }
         }
-        return lines.joined(separator: "\n") + "\n\(end)\n"
+        return ChecksummedText.finish(lines)
     }
 
     // MARK: Reading
@@ -40,7 +43,7 @@ enum KnownPeersDocument {
             return NodeFailure(
                 .usage, "known peers \(path)\(place): \(reason); nothing was changed: restore the file or remove it")
         }
-        guard text.hasSuffix("\n\(end)\n") else { throw refuse("the file is truncated: its last line is not '\(end)'") }
+        if let complaint = ChecksummedText.truncation(of: text) { throw refuse(complaint) }
         let root: YAMLNode?
         do {
             root = try Parser(yaml: text, encoding: .utf8).singleRoot()
@@ -50,11 +53,14 @@ enum KnownPeersDocument {
             throw refuse("the file is not valid YAML")
         }
         guard case .mapping(let mapping)? = root else { throw refuse("the file is not a map") }
-        for key in mapping.keys where key.string != "version" && key.string != "peers" {
-            throw refuse("unknown key '\(key.string ?? "?")'", at: key)
+        let version = mapping["version"]?.scalar?.string
+        guard version == "1" || version == ChecksummedText.version else {
+            throw refuse("version is neither 1 nor \(ChecksummedText.version)", at: mapping["version"])
         }
-        guard mapping["version"]?.scalar?.string == "1" else {
-            throw refuse("version is not 1", at: mapping["version"])
+        if version != "1", let complaint = ChecksummedText.damage(in: text) { throw refuse(complaint) }
+        let known = ["version", "peers"] + (version == "1" ? [] : [ChecksummedText.key])
+        for key in mapping.keys where !known.contains(key.string ?? "") {
+            throw refuse("unknown key '\(key.string ?? "?")'", at: key)
         }
         guard case .sequence(let entries)? = mapping["peers"] else { throw refuse("there is no list 'peers'") }
         var pins: [PinnedPeer] = []
@@ -96,10 +102,12 @@ enum KnownPeersDocument {
         guard let origin = PinnedPeer.Origin(rawValue: try text("added_by")) else {
             throw refuse("added_by is neither operator nor tofu", mapping["added_by"])
         }
-        guard try text("allow_partial") == "false" else {
-            throw refuse(
-                "allow_partial of \(id.short) is not false: degraded sessions are not there yet",
-                mapping["allow_partial"])
+        guard let allowsPartial = Bool(try text("allow_partial")) else {
+            throw refuse("allow_partial of \(id.short) is neither true nor false", mapping["allow_partial"])
+        }
+        let serialText = mapping["rotation_serial"]?.scalar?.string ?? "0"
+        guard let serial = UInt64(serialText), serialText == String(serial) else {
+            throw refuse("rotation_serial of \(id.short) is no number", mapping["rotation_serial"])
         }
         let (name, endpoint) = (try text("name"), try text("endpoint"))
         guard name.utf8.count <= 63, !name.unicodeScalars.contains(where: \.isInvisible) else {
@@ -119,6 +127,8 @@ enum KnownPeersDocument {
         guard keys.peerID == id else {
             throw refuse("the keys of \(id.short) do not belong to its peer_id: their id is \(keys.peerID.hex)", entry)
         }
-        return PinnedPeer(keys: keys, name: name, origin: origin, endpoint: endpoint)
+        return PinnedPeer(
+            keys: keys, name: name, origin: origin, endpoint: endpoint, allowsPartial: allowsPartial,
+            rotationSerial: serial)
     }
 }

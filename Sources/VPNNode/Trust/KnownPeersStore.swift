@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pins on disk: one file of mode 0600, replaced as a whole under a lock, so that the daemon and `pqvpn peers` may
-// both write. Who deserves a pin is not decided here.
+// both write; under a passphrase where the operator wanted that. Who deserves a pin is not decided here.
 internal import Glibc
 internal import Synchronization
 public import VPNCore
@@ -10,16 +10,21 @@ public import VPNCrypto
 /// disk.
 public final class KnownPeersStore: Sendable {
     public let path: String
+    private let unlocker: Unlocker
     private let state: Mutex<[PinnedPeer]>
+    /// Held while the file is read or written and `state` follows it, so that a reader cannot bring back what was before a
+    /// change. Between processes there is the lock file.
+    private let fileAccess = Mutex(())
 
     /// 1,024 pins by first use and as many by the operator as anybody has take 7 KB each.
     private static let maximumSize = 64 << 20
 
-    /// Reads the file; one that does not exist has no pins. Throws for a file that others can reach, that is a link, or
-    /// whose content is not exactly right.
-    public init(path: String) throws {
+    /// Reads the file; one that does not exist has no pins. Throws for a file that others can reach, that is a link, whose
+    /// content is not exactly right, or whose passphrase is not there.
+    public init(path: String, unlocker: Unlocker = .never) throws {
         self.path = path
-        state = Mutex(try Self.read(path))
+        self.unlocker = unlocker
+        state = Mutex(try Self.read(path, unlocker).pins)
     }
 
     /// All pins, by name and id.
@@ -77,6 +82,18 @@ public final class KnownPeersStore: Sendable {
         return old
     }
 
+    /// Sets whether the ML-DSA signature of a peer alone may do (§2). Returns the pin as it is now.
+    public func setAllowsPartial(_ allows: Bool, of text: String) throws -> PinnedPeer {
+        let id = try pin(matching: text).peerID
+        return try change { pins in
+            guard let place = pins.firstIndex(where: { $0.peerID == id }) else {
+                throw NodeFailure(.usage, "'\(text)' was removed meanwhile")
+            }
+            pins[place].allowsPartial = allows
+            return pins[place]
+        }
+    }
+
     /// Removes a pin and returns it.
     @discardableResult
     public func remove(_ text: String) throws -> PinnedPeer {
@@ -87,25 +104,70 @@ public final class KnownPeersStore: Sendable {
 
     // MARK: The file
 
-    private static func read(_ path: String) throws -> [PinnedPeer] {
-        guard ProtectedFile.exists(path) else { return [] }
+    /// Puts the file under the passphrase of an unlocker, or with nil out of any.
+    func seal(by new: Unlocker?) throws {
+        try rewrite { _, _ in (try new?.newKey(sealing: path), ()) }
+    }
+
+    /// Whether the file is under a passphrase now.
+    func isSealed() throws -> Bool { try Self.read(path, unlocker).key != nil }
+
+    /// Reads the file again, since another process may have changed it. If that fails the old pins stay.
+    func reread() throws {
+        try fileAccess.withLock { _ in
+            let pins = try Self.read(path, unlocker).pins
+            state.withLock { $0 = pins }
+        }
+    }
+
+    /// The pins of a file, and the key that opened it.
+    private static func read(_ path: String, _ unlocker: Unlocker) throws -> (pins: [PinnedPeer], key: DerivedKey?) {
+        guard ProtectedFile.exists(path) else { return ([], nil) }
         let file = try ProtectedFile.open(path, noun: "known peers", maximumSize: maximumSize)
         let bytes = try file.read(limit: file.status().size)
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw NodeFailure(.usage, "known peers \(path): not UTF-8 text; nothing was changed")
         }
-        return try KnownPeersDocument.decode(text, path: path)
+        guard SealedText.isSealed(text, .knownPeers) else {
+            return (try KnownPeersDocument.decode(text, path: path), nil)
+        }
+        let sealed: SealedText
+        do throws(SealedText.Fault) {
+            sealed = try SealedText(parsing: text, title: .knownPeers, fieldNames: [])
+        } catch { throw NodeFailure(.usage, "known peers \(path): the file \(error.reason); nothing was changed") }
+        let key = try unlocker.key(for: sealed.derivation, opening: path)
+        guard let plain = sealed.openPublic(with: key), let inner = String(validating: plain, as: UTF8.self) else {
+            throw NodeFailure(
+                .permission, "known peers \(path): it does not open: the passphrase is wrong, or the file is damaged")
+        }
+        return (try KnownPeersDocument.decode(inner, path: path), key)
     }
 
-    /// Reads the file again under its lock, since another process may have changed it, applies the change and writes.
-    private func change<Result: Sendable>(_ body: (inout [PinnedPeer]) throws -> Result) throws -> Result {
-        let lock = try OpenFile(path + ".lock", O_RDWR | O_CREAT, mode: 0o600)
-        try lock.lock()
-        var pins = try Self.read(path)
-        let result = try body(&pins)
-        try ProtectedFile.replace(path, with: [UInt8](KnownPeersDocument.text(of: pins).utf8))
-        let written = pins
-        state.withLock { $0 = written }
-        return result
+    private static func text(of pins: [PinnedPeer], key: DerivedKey?) -> [UInt8] {
+        let plain = [UInt8](KnownPeersDocument.text(of: pins).utf8)
+        guard let key else { return plain }
+        return [UInt8](SealedText(sealingPublic: plain, title: .knownPeers, fields: [], key: key).text.utf8)
+    }
+
+    /// Reads the file again under its lock, since another process may have changed it, applies the change and writes in
+    /// the form that it has.
+    func change<Result: Sendable>(_ body: (inout [PinnedPeer]) throws -> Result) throws -> Result {
+        try rewrite { pins, key in (key, try body(&pins)) }
+    }
+
+    /// The closure may change the pins, and says under which key they are to be.
+    private func rewrite<Result: Sendable>(
+        _ body: (inout [PinnedPeer], DerivedKey?) throws -> (DerivedKey?, Result)
+    ) throws -> Result {
+        try fileAccess.withLock { _ in
+            let lock = try OpenFile(path + ".lock", O_RDWR | O_CREAT, mode: 0o600)
+            try lock.lock()
+            var (pins, key) = try Self.read(path, unlocker)
+            let (newKey, result) = try body(&pins, key)
+            try ProtectedFile.replace(path, with: Self.text(of: pins, key: newKey))
+            let written = pins
+            state.withLock { $0 = written }
+            return result
+        }
     }
 }

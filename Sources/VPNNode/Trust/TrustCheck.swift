@@ -5,9 +5,15 @@ public import VPNCrypto
 
 extension NodeConfiguration {
     /// Throws where a peer is this node itself, is neither pinned nor allowed to be met first, or is pinned under another
-    /// identity. `own` is nil where this node's identity is not known yet.
-    public func check(pins: [PinnedPeer], own: PeerID?) throws {
+    /// identity, and where this node itself is revoked. `own` is nil where this node's identity is not known yet.
+    public func check(pins: [PinnedPeer], revoked: Set<PeerID> = [], own: PeerID?) throws {
         var issues: [ConfigurationIssue] = []
+        if let own, revoked.contains(own) {
+            throw NodeFailure(
+                .untrustedIdentity,
+                "this node's own identity \(own.hex) is revoked in \(security.revokedFile): nobody would believe it; make "
+                    + "another one with `pqvpn keygen`, or before it is too late with `pqvpn identity rotate`")
+        }
         let known = Set(pins.map(\.peerID))
         let byName = Dictionary(pins.filter { !$0.name.isEmpty }.map { ($0.name, $0.peerID) }) { first, _ in first }
         for (number, peer) in peers.enumerated() {

@@ -19,6 +19,15 @@ struct PQVPNCommand: ParsableCommand {
         defaultSubcommand: RunCommand.self)
 }
 
+/// Where the passphrase of encrypted files comes from.
+struct PassphraseOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "File of mode 0600 with the passphrase of what is encrypted; goes before PQVPN_PASSPHRASE, "
+                + "keys.passphrase_file, the systemd credential pqvpn-passphrase and the terminal.", valueName: "file"))
+    var passphraseFile: String?
+}
+
 /// How a command that reports answers.
 struct OutputOptions: ParsableArguments {
     @Flag(help: "Print one JSON object with a \"schema\" field.")

@@ -29,6 +29,8 @@ struct RunCommand: AsyncParsableCommand {
         help: "Use the persistent identity of `pqvpn keygen`, whatever keys.runtime_temp_keys says.")
     var usesPersistentKeys = false
 
+    @OptionGroup var passphrase: PassphraseOptions
+
     @Option(name: .customLong("readiness-descriptor"), help: .hidden)
     var readinessDescriptor: Int32?
 
@@ -40,7 +42,8 @@ struct RunCommand: AsyncParsableCommand {
         }
         let daemon = DaemonRun(
             configurationFile: configurationFile, logLevel: logLevel, pidFile: pidFile,
-            usesPersistentKeys: usesPersistentKeys, readiness: Readiness(descriptor: readinessDescriptor),
+            usesPersistentKeys: usesPersistentKeys, passphraseFile: passphrase.passphraseFile,
+            readiness: Readiness(descriptor: readinessDescriptor),
             isDaemon: readinessDescriptor != nil)
         try await daemon.run()
     }
@@ -50,6 +53,7 @@ struct RunCommand: AsyncParsableCommand {
         arguments += ["--readiness-descriptor", String(Daemonization.readinessDescriptor)]
         if let logLevel { arguments += ["--log-level", logLevel] }
         if let pidFile { arguments += ["--pid-file", pidFile] }
+        if let file = passphrase.passphraseFile { arguments += ["--passphrase-file", file] }
         if usesPersistentKeys { arguments.append("--no-temp-keys") }
         return arguments
     }

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Notices that the operator changed known_peers.yaml or the revocation list while the node runs. One look is two stat calls;
+// files are read only when they changed, and what cannot be read leaves everything as it was.
+internal import Synchronization
+internal import VPNCore
+internal import VPNCrypto
+
+final class TrustWatch: Sendable {
+    enum Finding: Sendable {
+        /// The store has other pins than it had.
+        case pins
+        case revoked(Set<PeerID>)
+        /// The words of the refusal, which name the file.
+        case refused(String)
+    }
+
+    /// What a file was when it was last looked at.
+    private enum Stamp: Equatable {
+        case unknown
+        case absent
+        case present(FileStatus)
+        case unreachable(Int32)
+    }
+
+    private let knownPeers: KnownPeersStore
+    private let revocations: RevocationList
+    private let stamps = Mutex((Stamp.unknown, Stamp.unknown))
+
+    init(knownPeers: KnownPeersStore, revocations: RevocationList) {
+        self.knownPeers = knownPeers
+        self.revocations = revocations
+    }
+
+    /// What has changed since the last look. Blocks on files: not for an actor's thread, and one call at a time.
+    func look() -> [Finding] {
+        let (pinsStamp, revokedStamp) = (Self.stamp(of: knownPeers.path), Self.stamp(of: revocations.path))
+        let before = stamps.withLock { stamps in
+            defer { stamps = (pinsStamp, revokedStamp) }
+            return stamps
+        }
+        var findings: [Finding] = []
+        if let finding = finding(before.1, revokedStamp, revocations.path, { .revoked(try revocations.reread()) }) {
+            findings.append(finding)
+        }
+        if let finding = finding(before.0, pinsStamp, knownPeers.path, { try pins() }) {
+            findings.append(finding)
+        }
+        return findings
+    }
+
+    private func pins() throws -> Finding {
+        try knownPeers.reread()
+        return .pins
+    }
+
+    private func finding(
+        _ before: Stamp, _ now: Stamp, _ path: String, _ read: () throws -> Finding
+    ) -> Finding? {
+        guard before != now else { return nil }
+        if now == .absent {
+            // Whoever means to empty it writes an empty list: a file that is lost must not let anybody in or out.
+            return before == .unknown ? nil : .refused("\(path) is gone: what it said stays in force until it is back")
+        }
+        do { return try read() } catch { return .refused("\(NodeFailure(error)); what was read before stays in force") }
+    }
+
+    private static func stamp(of path: String) -> Stamp {
+        let (directory, name) = ProtectedFile.split(path)
+        do throws(SystemCallError) {
+            return try OpenFile.directory(directory).status(of: name).map { .present($0) } ?? .absent
+        } catch { return .unreachable(error.errno) }
+    }
+}
