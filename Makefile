@@ -1,6 +1,8 @@
 # make demo    two hosts, one tunnel, on one screen      make test   one build, all checks, all tests
 # make check   the checks alone                          make install PREFIX=/usr/local DESTDIR=
 # make bench   what it costs: docs/benchmarks.md
+# make budgets what a packet may cost: no allocation, so many instructions (Benchmarks/budgets.txt); ARGS=--write
+# make fuzz SECONDS=60 TARGET=splitter   the packet path's parsers under libFuzzer; without TARGET all of them
 SHELL := /bin/bash
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -8,7 +10,11 @@ DESTDIR ?=
 ARGS ?=
 
 export SWIFT_BACKTRACE := enable=no
-.PHONY: all build demo test check bench install clean dependencies
+# Of make fuzz. SECONDS of the environment is the shell's own clock.
+SECONDS = 60
+TARGET ?=
+
+.PHONY: all build demo test check bench budgets fuzz install clean dependencies
 .DEFAULT_GOAL := build
 
 all: build
@@ -31,10 +37,17 @@ check:
 bench: build
 	@scripts/bench $(ARGS)
 
+budgets:
+	@scripts/install-dependencies budgets
+	@scripts/budgets $(ARGS)
+
+fuzz:
+	@scripts/fuzz --seconds $(SECONDS) $(if $(TARGET),--target $(TARGET))
+
 # Builds nothing, so that `sudo make install` leaves no files of root in the clone.
 install:
 	@test -x .build/release/pqvpn || { echo "Run make first." >&2; exit 1; }
 	install -D -m 0755 .build/release/pqvpn $(DESTDIR)$(PREFIX)/bin/pqvpn
 
 clean:
-	rm -rf .build .build-test .build-bench
+	rm -rf .build .build-test .build-bench .build-fuzz
