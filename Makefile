@@ -2,6 +2,8 @@
 # make check   the checks alone                          make install PREFIX=/usr/local DESTDIR=
 # make bench   what it costs, side by side with others: docs/benchmarks.md
 # make sanitize  the packet threads under ThreadSanitizer
+# make budgets what a packet may cost: no allocation, so many instructions (Benchmarks/budgets.txt); ARGS=--write
+# make fuzz SECONDS=60 TARGET=splitter   the packet path's parsers under libFuzzer; without TARGET all of them
 SHELL := /bin/bash
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -9,7 +11,11 @@ DESTDIR ?=
 ARGS ?=
 
 export SWIFT_BACKTRACE := enable=no
-.PHONY: all build demo test check bench sanitize install clean dependencies
+# Of make fuzz. SECONDS of the environment is the shell's own clock.
+SECONDS = 60
+TARGET ?=
+
+.PHONY: all build demo test check bench budgets fuzz sanitize install clean dependencies
 .DEFAULT_GOAL := build
 
 all: build
@@ -36,10 +42,17 @@ bench: build
 sanitize: dependencies
 	@scripts/sanitize $(ARGS)
 
+budgets:
+	@scripts/install-dependencies budgets
+	@scripts/budgets $(ARGS)
+
+fuzz:
+	@scripts/fuzz --seconds $(SECONDS) $(if $(TARGET),--target $(TARGET))
+
 # Builds nothing, so that `sudo make install` leaves no files of root in the clone.
 install:
 	@test -x .build/release/pqvpn || { echo "Run make first." >&2; exit 1; }
 	install -D -m 0755 .build/release/pqvpn $(DESTDIR)$(PREFIX)/bin/pqvpn
 
 clean:
-	rm -rf .build .build-test .build-bench .build-thread .build-address
+	rm -rf .build .build-test .build-bench .build-fuzz .build-thread .build-address

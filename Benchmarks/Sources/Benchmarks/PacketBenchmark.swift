@@ -97,7 +97,7 @@ struct PacketBenchmark {
             let packet = packet(place)
             let front = Limits.outerHeader + Limits.frameHeader
             let datagram = packet.lowerBound - front..<packet.upperBound + Limits.tag
-            let verdict = plane.inbound(&span, datagram: datagram, from: toB, now: now)
+            let verdict = plane.inbound(&span, datagram: datagram, now: now)
             if case .deliver(packet) = verdict.outcome { delivered += 1 }
         }
         return delivered

@@ -66,6 +66,38 @@ struct PacketModel {
         return sum(pseudo + packet[transportStart...]) == 0xFFFF
     }
 
+    /// Where the transport header of a whole TCP or UDP packet begins, found the simplest way; nil for anything else.
+    static func transport(of packet: [UInt8]) -> (start: Int, isTCP: Bool)? {
+        guard packet.count >= 20 else { return nil }
+        var start = Int(packet[0] & 15) * 4
+        var next = packet[9]
+        if packet[0] >> 4 == 4 {
+            guard start >= 20, packet[6] & 0x3F == 0, packet[7] == 0, number(packet, 2) == packet.count else {
+                return nil
+            }
+        } else {
+            guard packet[0] >> 4 == 6, packet.count >= 40, number(packet, 4) + 40 == packet.count else { return nil }
+            (start, next) = (40, packet[6])
+            var extensions = 0
+            while [0, 43, 60].contains(next) {
+                extensions += 1
+                guard extensions <= 4, start + 8 <= packet.count else { return nil }
+                next = packet[start]
+                start += (Int(packet[start + 1]) + 1) * 8
+            }
+        }
+        switch next {
+        case 6 where start + 20 <= packet.count:
+            let header = Int(packet[start + 12] >> 4) * 4
+            return header >= 20 && start + header <= packet.count ? (start, true) : nil
+        case 17 where start + 8 <= packet.count: return (start, false)
+        default: return nil
+        }
+    }
+
+    /// The 16-bit number at a place.
+    static func number(_ packet: [UInt8], _ place: Int) -> Int { Int(packet[place]) << 8 | Int(packet[place + 1]) }
+
     /// The packet, its checksums finished, or its transport checksum left to the interface.
     func encoded(partial: Bool = false) -> [UInt8] {
         let transport = payloadStart - transportStart + payload.count
