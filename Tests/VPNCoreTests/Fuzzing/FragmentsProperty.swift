@@ -28,7 +28,10 @@ enum FragmentsProperty {
         let span = guarded.buffer.mutableSpan
         guard var fragments = IPv4Fragments(span, range, mtu: mtu) else {
             let header = Int(packet[0] & 15) * 4
-            return try FuzzFinding.unless(mtu < header + 8, "refused at \(mtu): \(packet.prefix(60))")
+            // RFC 791: a packet is at most 65,535 bytes; a fragment that says it lies beyond is nobody's.
+            let end = (PacketModel.number(packet, 6) & 0x1FFF) * 8 + packet.count - header
+            return try FuzzFinding.unless(
+                mtu < header + 8 || end > 0xFFFF, "refused at \(mtu): \(packet.prefix(60))")
         }
         let start = Int(kind >> 4)
         var target = [UInt8](repeating: 0xDD, count: start + mtu)
@@ -46,8 +49,6 @@ enum FragmentsProperty {
     private static func compare(_ parts: [[UInt8]], _ packet: [UInt8]) throws {
         let header = Int(packet[0] & 15) * 4
         let field = PacketModel.number(packet, 6)
-        // RFC 791: a packet is at most 65,535 bytes; a fragment that says it lies beyond is nobody's.
-        guard (field & 0x1FFF) * 8 + packet.count - header <= 0xFFFF else { return }
         var content: [UInt8] = []
         for (place, part) in parts.enumerated() {
             let isLast = place == parts.count - 1

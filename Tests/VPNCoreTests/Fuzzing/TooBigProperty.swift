@@ -46,13 +46,15 @@ enum TooBigProperty {
         let isFirst = packet[6] & 0x1F == 0 && packet[7] == 0
         let header = Int(packet[0] & 15) * 4
         let isError = packet[9] == 1 && packet.count > header && ![0, 8, 13, 14].contains(packet[header])
-        return isFirst && !isError && packet[12] != 0 && packet[12] < 224
+        let areHosts = [12, 16].allSatisfy { packet[$0] != 0 && packet[$0] < 224 }
+        return isFirst && !isError && areHosts
     }
 
     /// RFC 4443 §2.4 (e).
     private static func isAnswerable6(_ packet: [UInt8]) -> Bool {
         let isError = packet[6] == 58 && packet.count > 40 && packet[40] < 128
-        return !isError && packet[8] != 0xFF && packet[8..<24].contains { $0 != 0 }
+        let areHosts = [8, 24].allSatisfy { packet[$0] != 0xFF && packet[$0..<$0 + 16].contains { $0 != 0 } }
+        return !isError && areHosts
     }
 
     private static func check4(_ message: [UInt8], _ packet: [UInt8], _ mtu: Int) throws {
