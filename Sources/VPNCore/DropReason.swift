@@ -88,6 +88,12 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case probeMalformed
     /// Answers no probe of ours that is still waited for.
     case probeUnknown
+    /// A PATH_CHALLENGE or PATH_RESPONSE of another length, patch or purpose.
+    case pathMalformed
+    /// Answers no challenge of ours that is still waited for, or on another carrier.
+    case pathUnknown
+    /// More challenges in a second than a peer needs.
+    case pathRate
 
     // MARK: Inner packets
 
@@ -183,6 +189,9 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .keepaliveMalformed: "keepalive_malformed"
         case .probeMalformed: "probe_malformed"
         case .probeUnknown: "probe_unknown"
+        case .pathMalformed: "path_malformed"
+        case .pathUnknown: "path_unknown"
+        case .pathRate: "path_rate"
         case .innerMalformed: "inner_malformed"
         case .innerSource: "inner_source"
         case .noRoute: "no_route"

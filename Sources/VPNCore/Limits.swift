@@ -78,6 +78,11 @@ public enum Limits {
     static let counterBlockAdvance: UInt64 = 1024
     /// A counter starts at a random number of so many bits, so that it does not show a session's age.
     public static let counterStartBits = 31
+    /// §7: a key phase lasts so long, or so many frames.
+    static let keyPhase = TimeSpan.seconds(120)
+    static let framesBeforePhase: UInt64 = 1 << 28
+    /// How long keys of the phase before are kept: as for `previous` sessions, and for the same reason.
+    static let keyPhaseGrace = previousSessionGrace
     /// Hard stop of a key phase: far below what GCM allows, and four times the ratchet's 2^28.
     public static let framesPerPhase: UInt64 = 1 << 30
     /// A key that saw so many forgeries is dropped (RFC 9001 §6.6 has 2^52 for GCM, 2^36 for ChaCha20-Poly1305).
@@ -140,6 +145,14 @@ public enum Limits {
     static let nextSessionProtected = TimeSpan.seconds(5)
     /// How long `previous` receives: packets under way arrive within a second, on the worst paths within three.
     static let previousSessionGrace = TimeSpan.seconds(5)
+    /// Sessions with one peer that only receive: two handshakes that crossed leave two, and a third in their grace.
+    static let previousSessions = 4
+    /// Seconds of a renewal's window that are compared: as many as the default threshold's window has, and more.
+    static let renewalChoices: UInt64 = 1024
+    /// Seconds that the calendar of renewals holds before past ones are cleared away: a window of the longest threshold, and more.
+    static let calendarSeconds = 32_768
+    /// Keys that an association's last handshakes left: two of one moment, and one to spare.
+    static let chainedKeys = 3
     /// S1 messages remembered against replay: 34 a second over a cookie's life.
     static let initiationHistory = 8192
     /// §2: pins by first use.
@@ -160,10 +173,22 @@ public enum Limits {
     static let maintenanceTick = TimeSpan.seconds(1)
     /// §7: one-way traffic is answered after this.
     static let passiveKeepalive = TimeSpan.seconds(10)
-    /// A passive keepalive must have come by then, with 5 s to spare.
-    static let silence = TimeSpan.seconds(15)
-    /// §7: frames after which a key wants to be replaced.
-    static let framesBeforeRenewal: UInt64 = 1 << 28
+    /// A peer that does not follow into the next key phase by then gets a new session: half of what the key bears.
+    static let framesBeforeRenewal: UInt64 = 1 << 29
+
+    /// A question that has had no answer of any kind by then is missed.
+    static let keepaliveTimeout = TimeSpan.seconds(5)
+    /// §7: so many missed questions mean that the path is down.
+    static let missedKeepalives = 3
+    /// What §7's path validation takes at most: three questions, each waiting twice as long as the one before.
+    static let pathQuestion = TimeSpan.milliseconds(300)
+    static let pathQuestions = 3
+    /// A peer that still answers where it was is not asked about other carriers for so long.
+    static let pathHeld = TimeSpan.seconds(10)
+    /// How often a data plane tells of the same new carrier.
+    static let carrierReports = TimeSpan.seconds(1)
+    /// Questions of one peer about its path that are answered in a second.
+    static let pathAnswers = 8
 
     // MARK: - Packets that wait for a session
 

@@ -13,6 +13,8 @@ public enum EngineEvent: Sendable {
     case control(Session, FrameType, [UInt8], Carrier)
     /// The session's first valid DATA; once in its life.
     case firstData(Session, Carrier)
+    /// The session's peer speaks from another carrier, from which so many bytes came; for one carrier at most once a second.
+    case changedCarrier(Session, Carrier, bytes: Int)
     /// Packets wait for a session with this peer; at most once a second and peer.
     case wantSession(PeerSlot)
     /// The session must be closed: its peer broke the protocol or its key is spent; once in its life.
@@ -55,7 +57,7 @@ final class EventMailbox: Sendable {
             case .datagram:
                 guard state.datagrams < capacity else { return false }
                 state.datagrams += 1
-            case .control, .wantSession:
+            case .control, .changedCarrier, .wantSession:
                 guard state.frames < capacity else { return false }
                 state.frames += 1
             case .firstData, .violation: break

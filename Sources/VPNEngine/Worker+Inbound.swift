@@ -58,9 +58,10 @@ extension Worker {
     private mutating func take(_ train: Train, from carrier: Carrier, congestion: CongestionMark, now: Instant) {
         // SAFETY: the memory lives as long as the pool, and the span no longer than this call.
         var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
-        plane.receiver.begin(train, congestion: congestion)
+        plane.receiver.begin(train, from: carrier, congestion: congestion)
         while let verdict = plane.receiver.next(&buffer, now: now) {
             if let session = verdict.firstData { report(.firstData(session, carrier)) }
+            if let (session, bytes) = verdict.changedCarrier { report(.changedCarrier(session, carrier, bytes: bytes)) }
             switch verdict.outcome {
             case .deliver(let packet): deliver(&buffer, packet)
             case .handshake(let datagram):

@@ -6,7 +6,7 @@ public import VPNCrypto
 /// One node. It does what the engine and the daemon do with the core's actions, and keeps what came out for the test.
 public final class VirtualHost {
     public let name: String
-    public let endpoint: Endpoint
+    public internal(set) var endpoint: Endpoint
     public let identity: any IdentitySigner
     let cryptography: any HandshakeCryptography
     public internal(set) var nat: VirtualNAT?
@@ -18,9 +18,14 @@ public final class VirtualHost {
     public private(set) var exceeded: [(packet: [UInt8], mtu: Int)] = []
     public private(set) var remembered: [PinnedPeer] = []
     public var dataPlaneDrops: DropCounters { plane.drops }
+    /// Stopped, as by SIGSTOP or a lid: no timer fires, and of what arrives the first datagrams wait.
+    var isSuspended = false
+    var waiting: [VirtualDatagram] = []
     public private(set) var bytesSent = 0
     public private(set) var bytesReceived = 0
     public private(set) var jobsRun = 0
+    /// Jobs by the second in which they ended.
+    public private(set) var jobsBySecond: [UInt64: Int] = [:]
 
     /// How long a job of public-key work takes in virtual time.
     public var jobDuration: TimeSpan = .milliseconds(7)
@@ -48,6 +53,7 @@ public final class VirtualHost {
         machine = NodeStateMachine(
             signer: identity, cryptography: cryptography, parameters: parameters, pins: pins, peers: peers, now: now)
         plane = DataPlane()
+        nextDeadline = machine.nextDeadline
     }
 
     // MARK: What tests look at
@@ -69,13 +75,32 @@ public final class VirtualHost {
 
     /// Whether the session of the first configured peer stands on one signature.
     public var isDegraded: Bool { machine.isDegraded(0) }
+    /// Whether its time stands still.
+    public var isStopped: Bool { isSuspended }
+
+    /// Where a peer is sent to.
+    public func carrier(of slot: PeerSlot) -> Carrier? { plane.sender.carrier(of: slot) }
+
+    /// The session by which a peer is sent to.
+    public func sendingSession(of slot: PeerSlot) -> Session? { plane.sender.sendingSession(of: slot) }
 
     // MARK: What the network calls
 
-    var nextDeadline: Instant { jobs.map(\.due).min().map { min($0, machine.nextDeadline) } ?? machine.nextDeadline }
+    /// Kept, not computed: a network of a thousand hosts asks all of them for each event.
+    private(set) var nextDeadline: Instant
 
     func start(now: Instant, send: (VirtualDatagram) -> Void) {
         machine.start(now: now)
+        drain(now: now, send: send)
+    }
+
+    func resolved(_ endpoints: [Endpoint], ofPeer name: String, now: Instant, send: (VirtualDatagram) -> Void) {
+        machine.setEndpoints(endpoints, ofPeer: name, now: now)
+        drain(now: now, send: send)
+    }
+
+    func renew(_ slot: PeerSlot, now: Instant, send: (VirtualDatagram) -> Void) {
+        machine.renew(slot, now: now)
         drain(now: now, send: send)
     }
 
@@ -98,6 +123,7 @@ public final class VirtualHost {
         while let next = jobs.indices.min(by: { jobs[$0].due < jobs[$1].due }), jobs[next].due <= now {
             let job = jobs.remove(at: next).job
             jobsRun += 1
+            jobsBySecond[now.nanoseconds / 1_000_000_000, default: 0] += 1
             machine.jobFinished(job.perform(with: cryptography), now: now)
             drain(now: now, send: send)
         }
@@ -112,13 +138,17 @@ public final class VirtualHost {
         guard datagram.count <= buffer.count else { return }
         buffer.replaceSubrange(0..<datagram.count, with: datagram)
         var span = buffer.mutableSpan
-        let verdict = plane.inbound(&span, datagram: 0..<datagram.count, now: now)
+        let carrier = Carrier.udp(source)
+        let verdict = plane.inbound(&span, datagram: 0..<datagram.count, from: carrier, now: now)
+        if let (session, bytes) = verdict.changedCarrier {
+            machine.carrierChanged(session, to: carrier, bytes: bytes, now: now)
+        }
         if let first = verdict.firstData { machine.firstDataReceived(first, now: now) }
         switch verdict.outcome {
-        case .handshake: machine.receive(datagram, on: .udp(source), now: now)
+        case .handshake: machine.receive(datagram, on: carrier, now: now)
         case .deliver(let range): delivered.append(Array(buffer[range]))
         case .control(let session, let type, let range):
-            machine.controlFrame(session, type, Array(buffer[range]), now: now)
+            machine.controlFrame(session, type, Array(buffer[range]), on: carrier, now: now)
         case .violation(let session, _): machine.sessionViolated(session, now: now)
         case .drop, .consumed: break
         }
@@ -157,6 +187,7 @@ public final class VirtualHost {
             case .emit(let event): events.append((now, event))
             }
         }
+        nextDeadline = jobs.map(\.due).min().map { min($0, machine.nextDeadline) } ?? machine.nextDeadline
     }
 
     /// When a job will be done: at once begun, or by the processor that is free first.

@@ -25,6 +25,9 @@ public struct VirtualNAT: Sendable {
         nextPort = publicEndpoint.port
     }
 
+    /// Forgets all mappings, as a restart does: the next datagrams leave by other ports.
+    mutating func rebind() { ports = [:] }
+
     /// The source that the destination sees.
     mutating func outbound(to destination: Endpoint, now: Instant) -> Endpoint {
         let key: Endpoint? = mapping == .endpointDependent ? destination : nil

@@ -74,6 +74,31 @@ public final class VirtualNetwork {
         host.sendInner(packet, now: now) { self.send($0) }
     }
 
+    /// Gives a host another address, without a word to anybody.
+    public func move(_ host: VirtualHost, to endpoint: Endpoint) { host.endpoint = endpoint }
+
+    /// Restarts the NAT before a host.
+    public func rebindNAT(of host: VirtualHost) { host.nat?.rebind() }
+
+    /// Stops a host's time.
+    public func suspend(_ host: VirtualHost) { host.isSuspended = true }
+
+    /// Lets a host go on, with what its socket kept for it.
+    public func resume(_ host: VirtualHost) {
+        host.isSuspended = false
+        let waiting = host.waiting
+        host.waiting = []
+        for datagram in waiting { host.receive(datagram.bytes, from: datagram.source, now: now) { self.send($0) } }
+    }
+
+    /// Tells a host what a peer's name resolves to now.
+    public func resolve(_ name: String, to endpoints: [Endpoint], at host: VirtualHost) {
+        host.resolved(endpoints, ofPeer: name, now: now) { self.send($0) }
+    }
+
+    /// Makes a host renew its session with a peer now.
+    public func renew(_ slot: PeerSlot, at host: VirtualHost) { host.renew(slot, now: now) { self.send($0) } }
+
     /// Puts a datagram on the wire as if `source` had sent it.
     public func inject(_ datagram: VirtualDatagram) { send(datagram) }
 
@@ -83,7 +108,7 @@ public final class VirtualNetwork {
         let end = now + limit
         while !condition() {
             let arrival = inFlight.first?.due
-            let deadline = hosts.map(\.nextDeadline).min()
+            let deadline = hosts.lazy.filter { !$0.isSuspended }.map(\.nextDeadline).min()
             guard let next = [arrival, deadline].compactMap({ $0 }).min(), next <= end else {
                 now = end
                 return condition()
@@ -92,7 +117,9 @@ public final class VirtualNetwork {
             if let arrival, arrival <= now {
                 deliver(popNext())
             } else {
-                for host in hosts where host.nextDeadline <= now { host.advance(now: now) { self.send($0) } }
+                for host in hosts where host.nextDeadline <= now && !host.isSuspended {
+                    host.advance(now: now) { self.send($0) }
+                }
             }
         }
         return true
@@ -142,6 +169,11 @@ public final class VirtualNetwork {
                 else { continue }
             } else if host.endpoint != datagram.destination {
                 continue
+            }
+            if host.isSuspended {
+                // A receive buffer of some hundred datagrams; what comes later is lost.
+                if host.waiting.count < 200 { host.waiting.append(datagram) }
+                return
             }
             return host.receive(datagram.bytes, from: datagram.source, now: now) { self.send($0) }
         }

@@ -27,9 +27,13 @@ struct NodeOptions {
     var maximumJobs = 200
     var rekeyThreshold = TimeSpan.seconds(1800)
     var rekeyInterval = TimeSpan.seconds(3600)
+    var rekeyBytes: UInt64?
+    var rekeyPackets: UInt64?
     var keepaliveSeconds: UInt16 = 0
     var hasAESHardware = true
     var isStealthy = false
+    var presharedKey: PresharedKey?
+    var unixSeconds: UInt64 = 1_800_000_000
     /// `allow_partial` of the other's pin.
     var allowsPartial = false
 }
@@ -100,7 +104,9 @@ final class Scenario {
             offers: Offers(hasAESHardware: options.hasAESHardware), mtu: 1436, trust: options.trust,
             descriptor: descriptor?.encoded ?? [], handshakesPerMinute: options.handshakesPerMinute,
             maximumJobs: options.maximumJobs, rekeyThreshold: options.rekeyThreshold,
-            rekeyInterval: options.rekeyInterval, unixSeconds: 1_800_000_000)
+            rekeyInterval: options.rekeyInterval, unixSeconds: options.unixSeconds)
+        if let bytes = options.rekeyBytes { parameters.rekeyBytes = bytes }
+        if let packets = options.rekeyPackets { parameters.rekeyPackets = packets }
         parameters.isStealthy = options.isStealthy
         let peerName = name == "alice" ? "bob" : "alice"
         let pins =
@@ -120,7 +126,7 @@ final class Scenario {
                         IPPrefix(containing: IPAddress(v4: 0x0A4D_0000 | last), length: 32),
                         IPPrefix(containing: IPAddress(v6: UInt128(0xFD77) << 112 | UInt128(last)), length: 128),
                     ],
-                    keepaliveSeconds: options.keepaliveSeconds)
+                    keepaliveSeconds: options.keepaliveSeconds, presharedKey: options.presharedKey)
             ] : []
         return VirtualHost(
             name: name, endpoint: endpoint, identity: identity, cryptography: cryptography, parameters: parameters,

@@ -136,18 +136,18 @@ enum Fixture {
     static let loopbackV6 = Endpoint(high: 0, low: 1, port: 0)
 
     static func sessionPair(isConfirmedAtB: Bool = false) -> (Session, Session) {
-        func key(_ direction: UInt8) -> PacketKey {
-            PacketKey(
+        func key(_ direction: UInt8) -> KeyRatchet {
+            KeyRatchet(
                 .aes256GCM, key: Secret(copying: [UInt8](repeating: direction, count: 32)),
                 iv: Secret(copying: [UInt8](repeating: direction, count: 12)))
         }
         let id = [UInt8](repeating: 9, count: 16)
         let a = Session(
-            id: id, localIndex: 1, remoteIndex: 2, peer: 0, role: .initiator, cipher: .aes256GCM, sendKey: key(1),
-            receiveKey: key(2), counterStart: 5, isConfirmed: true, establishedAt: MonotonicClock.now)
+            id: id, localIndex: 1, remoteIndex: 2, peer: 0, role: .initiator, cipher: .aes256GCM, sendKeys: key(1),
+            receiveKeys: key(2), counterStart: 5, isConfirmed: true, establishedAt: MonotonicClock.now)
         let b = Session(
-            id: id, localIndex: 2, remoteIndex: 1, peer: 0, role: .responder, cipher: .aes256GCM, sendKey: key(2),
-            receiveKey: key(1), counterStart: 5, isConfirmed: isConfirmedAtB, establishedAt: MonotonicClock.now)
+            id: id, localIndex: 2, remoteIndex: 1, peer: 0, role: .responder, cipher: .aes256GCM, sendKeys: key(2),
+            receiveKeys: key(1), counterStart: 5, isConfirmed: isConfirmedAtB, establishedAt: MonotonicClock.now)
         return (a, b)
     }
 

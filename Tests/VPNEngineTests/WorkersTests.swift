@@ -152,8 +152,8 @@ extension Threads {
 
         /// A session with numbers and keys of its own.
         private func sessions(_ number: Int) -> (Session, Session) {
-            func key(_ direction: UInt8) -> PacketKey {
-                PacketKey(
+            func key(_ direction: UInt8) -> KeyRatchet {
+                KeyRatchet(
                     .aes256GCM,
                     key: Secret(copying: [UInt8(number & 0xFF), direction] + [UInt8](repeating: 0, count: 30)),
                     iv: Secret(copying: [UInt8](repeating: direction, count: 12)))
@@ -162,10 +162,10 @@ extension Threads {
             let now = MonotonicClock.now
             let a = Session(
                 id: id, localIndex: here, remoteIndex: there, peer: 0, role: .initiator, cipher: .aes256GCM,
-                sendKey: key(1), receiveKey: key(2), counterStart: 5, isConfirmed: true, establishedAt: now)
+                sendKeys: key(1), receiveKeys: key(2), counterStart: 5, isConfirmed: true, establishedAt: now)
             let b = Session(
                 id: id, localIndex: there, remoteIndex: here, peer: 0, role: .responder, cipher: .aes256GCM,
-                sendKey: key(2), receiveKey: key(1), counterStart: 5, isConfirmed: false, establishedAt: now)
+                sendKeys: key(2), receiveKeys: key(1), counterStart: 5, isConfirmed: false, establishedAt: now)
             return (a, b)
         }
 

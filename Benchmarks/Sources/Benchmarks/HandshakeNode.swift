@@ -60,7 +60,7 @@ final class HandshakeNode {
             switch verdict.outcome {
             case .handshake: machine.receive(datagram, on: .udp(source), now: now)
             case .control(let session, let type, let range):
-                machine.controlFrame(session, type, Array(buffer[range]), now: now)
+                machine.controlFrame(session, type, Array(buffer[range]), on: .udp(source), now: now)
             case .consumed: break
             case .deliver, .violation, .drop: preconditionFailure("a handshake has no such datagram")
             }

@@ -42,15 +42,15 @@ struct PacketBenchmark {
     }
 
     private static func sessions(_ cipher: PacketCipher) -> (Session, Session) {
-        func key(_ fill: UInt8) -> PacketKey {
-            PacketKey(
+        func key(_ fill: UInt8) -> KeyRatchet {
+            KeyRatchet(
                 cipher, key: Secret(copying: [UInt8](repeating: fill, count: 32)),
                 iv: Secret(copying: [UInt8](repeating: fill, count: 12)))
         }
         func session(_ role: SessionRole, _ own: UInt32, _ other: UInt32, _ send: UInt8, _ receive: UInt8) -> Session {
             Session(
                 id: [UInt8](repeating: 7, count: 16), localIndex: own, remoteIndex: other, peer: 0, role: role,
-                cipher: cipher, sendKey: key(send), receiveKey: key(receive), counterStart: 1000, isConfirmed: true,
+                cipher: cipher, sendKeys: key(send), receiveKeys: key(receive), counterStart: 1000, isConfirmed: true,
                 establishedAt: now)
         }
         return (session(.initiator, 1, 2, 10, 20), session(.responder, 2, 1, 20, 10))

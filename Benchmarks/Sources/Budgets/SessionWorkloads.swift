@@ -35,8 +35,8 @@ struct SessionStage {
         b.apply(.activate(atB, .udp(Endpoint(v4: 0x0A63_0001, port: 9000))))
     }
 
-    static func key(_ cipher: PacketCipher, _ fill: UInt32) -> PacketKey {
-        PacketKey(
+    static func key(_ cipher: PacketCipher, _ fill: UInt32) -> KeyRatchet {
+        KeyRatchet(
             cipher, key: Secret(copying: [UInt8](repeating: UInt8(fill), count: 32)),
             iv: Secret(copying: [UInt8](repeating: UInt8(fill), count: 12)))
     }
@@ -44,7 +44,7 @@ struct SessionStage {
     private static func session(_ cipher: PacketCipher, _ role: SessionRole, own: UInt32, other: UInt32) -> Session {
         Session(
             id: [UInt8](repeating: 7, count: 16), localIndex: own, remoteIndex: other, peer: 0, role: role,
-            cipher: cipher, sendKey: key(cipher, own), receiveKey: key(cipher, other), counterStart: 1000,
+            cipher: cipher, sendKeys: key(cipher, own), receiveKeys: key(cipher, other), counterStart: 1000,
             isConfirmed: true, establishedAt: Instant(nanoseconds: 1_000_000_000))
     }
 
@@ -146,7 +146,8 @@ struct Cipher: Workload, ~Copyable {
         name = "cipher-\(opens ? "open" : "seal")-\(size)"
         self.opens = opens
         stride = size + Limits.layerOverhead
-        key = SessionStage.key(cipher, 1)
+        var ratchet = SessionStage.key(cipher, 1)
+        key = ratchet.next()
         slab = [UInt8](repeating: 3, count: stride * SessionStage.packets)
     }
 

@@ -13,6 +13,8 @@ public struct ControlFootprint: Equatable, Sendable {
     public var inboundHandshakes: Int
     public var jobs: Int
     public var receiverIndices: Int
+    /// What handshakes left for the next ones.
+    public var chainedKeys: Int
 }
 
 extension NodeStateMachine {
@@ -20,6 +22,7 @@ extension NodeStateMachine {
         ControlFootprint(
             peers: peers.count, sessions: peers.values.reduce(0) { $0 + $1.ring.all.count },
             initiations: peers.values.count { $0.initiation != nil }, reassemblies: inbound.collectingCount,
-            inboundHandshakes: inbound.count, jobs: jobs.count, receiverIndices: indices.count)
+            inboundHandshakes: inbound.count, jobs: jobs.count, receiverIndices: indices.count,
+            chainedKeys: peers.values.reduce(0) { $0 + $1.chain.count })
     }
 }

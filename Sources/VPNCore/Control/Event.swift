@@ -27,6 +27,8 @@ public struct SessionSummary: Sendable {
     public let s2Bytes: Int
     /// What the other end said its tunnel MTU is.
     public let peerMTU: Int
+    /// Whether a secret of the association's handshake before went into this one (next_psk).
+    public let isChained: Bool
     /// §2: the other end's Ed25519 signature did not verify, and its pin lets ML-DSA alone do. No relay and no exit rights.
     public let isDegraded: Bool
 
@@ -76,8 +78,14 @@ public enum Event: Sendable {
     case keepaliveAnswered(slot: PeerSlot, roundTrip: TimeSpan)
     /// The longest inner packet to a peer, in bytes, is another one now.
     case pathMTU(slot: PeerSlot, peerName: String, mtu: Int)
-    /// Something that we sent stayed without any answer for 15 s; a new handshake starts.
-    case peerSilent(slot: PeerSlot, peerName: String)
+    /// A peer showed that it can be reached over another carrier, and is sent to there.
+    case pathMoved(slot: PeerSlot, peerName: String, from: Carrier, to: Carrier)
+    /// A peer's datagrams came over another carrier, but it still answers over its own: it stays there.
+    case pathKept(slot: PeerSlot, peerName: String, Carrier, instead: Carrier)
+    /// Three questions stayed without any answer: the path is down, and a new handshake starts.
+    case peerSilent(slot: PeerSlot, peerName: String, missed: Int)
+    /// A silent peer speaks again, on the session that it had.
+    case peerBack(slot: PeerSlot, peerName: String)
 }
 
 extension [UInt8] {

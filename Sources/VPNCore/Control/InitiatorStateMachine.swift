@@ -44,6 +44,8 @@ struct InitiatorStateMachine {
     let offers: Offers
     let mtu: UInt16
     let keepaliveSeconds: UInt16
+    /// What this handshake may mix beside its own secrets.
+    let preshared: PresharedKeys
     /// The id that must answer; nil for a first contact.
     private let expected: PeerID?
     private(set) var responder: IdentityPublicKeys?
@@ -71,13 +73,14 @@ struct InitiatorStateMachine {
         signer: any IdentitySigner, cryptography: any HandshakeCryptography, offers: Offers, mtu: UInt16,
         keepaliveSeconds: UInt16, expected: PeerID?, responder: IdentityPublicKeys?, acceptsPartial: Bool,
         showsKeys: Bool,
-        index: UInt32, now: Instant
+        index: UInt32, preshared: PresharedKeys = .none, now: Instant
     ) {
         self.signer = signer
         self.cryptography = cryptography
         self.offers = offers
         self.mtu = mtu
         self.keepaliveSeconds = keepaliveSeconds
+        self.preshared = preshared
         self.expected = expected
         self.responder = responder
         self.acceptsPartial = acceptsPartial
@@ -186,7 +189,7 @@ struct InitiatorStateMachine {
                         S2Opening(
                             signer: signer, ephemerals: ephemerals, responder: responder, senderIndex: index,
                             offers: offers, offersInRetry: exchanges[position].offersInRetry, message: message,
-                            acceptsPartial: acceptsPartial)))
+                            preshared: preshared, acceptsPartial: acceptsPartial)))
             ]
         }
         return [.drop(.s2Authentication)]
@@ -287,7 +290,7 @@ struct InitiatorStateMachine {
             S1Composition(
                 signer: signer, responder: responder, cookie: exchange.cookie, ciphers: offers.ciphers,
                 senderIndex: index,
-                kind: exchange.kind, mtu: mtu, keepaliveSeconds: keepaliveSeconds,
+                kind: exchange.kind, mtu: mtu, keepaliveSeconds: keepaliveSeconds, presharedKeyID: preshared.id,
                 puzzleSolution: exchange.puzzleSolution))
     }
 

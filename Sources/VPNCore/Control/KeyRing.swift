@@ -1,26 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sessions with one peer (§6): previous, current and next.
+internal import VPNCrypto
 
 /// A session and what the control side remembers of it.
 struct HeldSession {
     let session: Session
     let summary: SessionSummary
     let installed: Instant
-    /// When a successor should be made, jittered.
+    /// When a successor should be made.
     var renew: Instant
     var expires: Instant
+    /// The name of the next_psk that its handshake left, and of the one that it mixed; 0 is none. A session that mixed what
+    /// another left came after it, whatever the clocks say.
+    let leaves: UInt32
+    let mixed: UInt32
+    /// Since when it only receives; nil while it is sent on.
+    var replaced: Instant?
+    /// What its handshake mixed and what it left, until the session is confirmed.
+    var chained: (used: PresharedKey?, next: PresharedKey)?
 }
 
 /// Current is what is sent on. A responder's new session waits in `next` until its first valid DATA proves that the
-/// initiator has it; `previous` still receives for a grace time, so that no packet under way is lost.
+/// initiator has it; `previous` still receive for a grace time, so that no packet under way is lost, and longer where the other
+/// end goes on sending on them. They are more than one where both ends began a handshake at once.
 struct KeyRing {
-    var previous: HeldSession?
+    /// The oldest first.
+    var previous: [HeldSession] = []
     var current: HeldSession?
     var next: HeldSession?
 
-    var all: [HeldSession] { [previous, current, next].compactMap { $0 } }
+    var all: [HeldSession] { previous + [current, next].compactMap { $0 } }
 
-    var isEmpty: Bool { previous == nil && current == nil && next == nil }
+    var isEmpty: Bool { previous.isEmpty && current == nil && next == nil }
+
+    /// Whether `current` goes on in spite of a session that was made now, which only receives then. Where both ends began a
+    /// handshake at once, both send on the session that the smaller id began. They crossed unless one mixed what the other
+    /// left, which both ends see alike.
+    func keepsCurrent(over held: HeldSession, ownID: PeerID) -> Bool {
+        guard let current, held.summary.role != current.summary.role, held.mixed != current.leaves,
+            held.installed.since(current.installed) < Limits.simultaneousSessions
+        else { return false }
+        let began = current.summary.role == .initiator ? ownID : current.summary.peer
+        let other = current.summary.role == .initiator ? current.summary.peer : ownID
+        return began < other
+    }
 
     func held(_ index: UInt32) -> HeldSession? { all.first { $0.session.localIndex == index } }
 }

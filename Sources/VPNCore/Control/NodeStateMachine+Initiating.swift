@@ -12,11 +12,26 @@ extension NodeStateMachine {
         initiate(slot, now: now)
     }
 
-    /// A configured peer's name resolved, later than the start or to another address.
-    public mutating func setEndpoint(_ endpoint: Endpoint, ofPeer name: String, now: Instant) {
-        guard let slot = peers.first(where: { $0.value.isConfigured && $0.value.name == name })?.key else { return }
+    /// A configured peer's name resolved, for the first time or again. A peer that is reached stays where it is; one that is not
+    /// is called at the next of the addresses.
+    ///
+    /// - Parameter endpoints: in the order of preference.
+    public mutating func setEndpoints(_ endpoints: [Endpoint], ofPeer name: String, now: Instant) {
+        guard !endpoints.isEmpty,
+            let slot = peers.first(where: { $0.value.isConfigured && $0.value.name == name })?.key,
+            let peer = peers[slot]
+        else { return }
+        let isReached = peer.ring.current != nil && !peer.isDown
+        guard !isReached else {
+            if peer.configuration.endpoint == nil { peers[slot]?.configuration.endpoint = endpoints[0] }
+            return
+        }
+        let called = endpoints.firstIndex { .udp($0) == peer.carrier }
+        let endpoint = endpoints[called.map { ($0 + 1) % endpoints.count } ?? 0]
         peers[slot]?.configuration.endpoint = endpoint
-        guard let peer = peers[slot], peer.ring.isEmpty, peer.initiation == nil else { return }
+        // The same address as before: what is under way there goes on.
+        if .udp(endpoint) == peer.carrier, peer.initiation != nil || peer.retry != nil { return }
+        abandonInitiation(slot)
         peers[slot]?.carrier = .udp(endpoint)
         initiate(slot, now: now)
     }
@@ -35,7 +50,7 @@ extension NodeStateMachine {
             signer: signer, cryptography: cryptography, offers: parameters.offers, mtu: parameters.mtu,
             keepaliveSeconds: peer.configuration.keepaliveSeconds, expected: peer.identity, responder: keys,
             acceptsPartial: peer.identity.map { trust.acceptsPartial($0) } ?? false, showsKeys: false, index: index,
-            now: now)
+            preshared: PresharedKeys(configured: peer.configuration.presharedKey, chained: peer.chain.newest), now: now)
         let token = peer.token
         peer.token = nil
         let attempt = peer.failures + 1
@@ -162,12 +177,16 @@ extension NodeStateMachine {
             nanoseconds: min(Limits.retryPause.nanoseconds << UInt64(doublings), Limits.retryPauseMaximum.nanoseconds))
         // One that only ever called us has no address of its own to try for ever.
         let willRetry = peer.configuration.endpoint != nil
+        // Where it was last is no better a place to call than where the operator says it is.
+        if let endpoint = peer.configuration.endpoint, peer.isDown || peer.ring.current == nil {
+            peer.carrier = .udp(endpoint)
+        }
         if willRetry { peer.retry = now + pause }
         peers[slot] = peer
         emit(
             .handshakeTimedOut(
                 HandshakeID(machine.index), slot: slot, peerName: peer.name, retryIn: willRetry ? pause : nil))
-        if peer.unansweredSince != nil, let dead = peer.ring.current { retire(dead, of: slot, .silent) }
+        if peer.isDown, let dead = peer.ring.current { retire(dead, of: slot, .silent) }
         forgetIfIdle(slot)
     }
 

@@ -7,7 +7,7 @@ extension NodeStateMachine {
     mutating func maintainSessions(now: Instant) {
         for slot in peers.keys.sorted() {
             guard let ring = peers[slot]?.ring, !ring.isEmpty else { continue }
-            if let previous = ring.previous, now >= previous.expires { retire(previous, of: slot, .replaced) }
+            for previous in ring.previous where isDone(previous, now) { retire(previous, of: slot, .replaced) }
             if let next = ring.next, now.since(next.installed) >= Limits.handshakeGiveUp {
                 retire(next, of: slot, .unconfirmed)
                 forgetFirstContact(slot)
@@ -24,56 +24,98 @@ extension NodeStateMachine {
         }
     }
 
+    /// A replaced session goes when nothing has come on it for the grace time: an end that takes another session for the newest
+    /// loses nothing by that.
+    private func isDone(_ held: HeldSession, _ now: Instant) -> Bool {
+        let quiet = max(held.session.lastReceived ?? .origin, held.replaced ?? .origin)
+        return now >= held.expires || now.since(quiet) >= Limits.previousSessionGrace
+    }
+
     private mutating func maintain(_ held: HeldSession, slot: PeerSlot, now: Instant) {
         guard let peer = peers[slot] else { return }
-        // §7: a new S1/S2 from the threshold on, by age or by frames.
-        let isWorn = held.session.statistics.framesLeft < Limits.framesPerPhase - Limits.framesBeforeRenewal
-        if now >= held.renew || isWorn {
-            initiate(slot, now: now)
-        }
+        // An attempt that was given up is repeated after its pause, not at once.
+        if peer.retry == nil, now >= held.renew || isWorn(held) { initiate(slot, now: now) }
+        maintainPhase(held, slot: slot, now: now)
         noticeSilence(held, slot: slot, now: now)
         let lastSent = held.session.lastSent ?? held.installed
-        let lastReceived = held.session.lastReceived ?? held.installed
-        let interval = peer.configuration.keepaliveSeconds
+        let lastPayload = held.session.lastPayloadReceived ?? .origin
+        let interval = keepaliveInterval(peer)
         if held.summary.role == .initiator, held.session.lastReceived == nil {
             // The responder may not send before it has heard us: say so until it has.
             sendKeepalive(slot, now: now)
-        } else if interval > 0, now.since(lastSent) >= .seconds(Int(interval)) {
+        } else if interval > .zero, now.since(lastSent) >= interval {
             sendKeepalive(slot, now: now)
-        } else if lastReceived > lastSent, now.since(lastReceived) < Limits.passiveKeepalive * 2,
-            now.since(lastSent) >= Limits.passiveKeepalive
-        {
-            // §7: traffic that comes one way only is answered now and then, so that the sender knows it arrives.
+        } else if lastPayload > lastSent, now.since(lastSent) >= Limits.passiveKeepalive {
+            // §7: traffic that comes one way only is answered now and then, so that the sender knows it arrives. Traffic: were
+            // keepalives to count, two idle peers would answer each other for ever.
             sendKeepalive(slot, now: now)
         }
     }
 
-    /// Something that asks for an answer has had none for 15 s: the other end may have lost the session.
+    /// §7: a new S1/S2 by bytes and packets of both directions, too; and where the ratchet does not go on. As with age, the
+    /// initiator is the first.
+    private func isWorn(_ held: HeldSession) -> Bool {
+        let counts = held.session.statistics
+        func passes(_ count: UInt64, _ limit: UInt64) -> Bool {
+            count >= (held.summary.role == .initiator ? limit : limit + limit / 10)
+        }
+        return passes(counts.bytesIn + counts.bytesOut, parameters.rekeyBytes)
+            || passes(counts.packetsIn + counts.packetsOut, parameters.rekeyPackets)
+            || passes(Limits.framesPerPhase - counts.framesLeft, Limits.framesBeforeRenewal)
+    }
+
+    /// Makes a new session with a peer now, as somebody asked for; false if there is none to renew.
+    @discardableResult
+    public mutating func renew(_ slot: PeerSlot, now: Instant) -> Bool {
+        guard peers[slot]?.ring.current != nil else { return false }
+        initiate(slot, now: now)
+        return true
+    }
+
+    /// §7: jittered, and never more than the operator said: a NAT on the way may hold no longer.
+    private func keepaliveInterval(_ peer: Peer) -> TimeSpan {
+        let share = 1_000_000_000 - UInt64(peer.keepaliveJitter) * 200_000_000 / 255
+        return TimeSpan(nanoseconds: UInt64(peer.configuration.keepaliveSeconds) * share)
+    }
+
+    /// Something that asks for an answer had none: asks every 5 s, and takes the path for down when three questions were missed.
+    /// The other end may have lost the session, or the way there may be gone.
     private mutating func noticeSilence(_ held: HeldSession, slot: PeerSlot, now: Instant) {
         guard let peer = peers[slot] else { return }
         let received = held.session.lastReceived ?? .origin
         let payload = held.session.lastPayloadSent ?? .origin
         let asked = max(payload, peer.keepaliveSent ?? .origin)
-        guard asked >= received, asked >= held.installed else {
-            peers[slot]?.unansweredSince = nil
-            return
-        }
+        guard asked >= received, asked >= held.installed else { return heard(slot) }
         guard let since = peer.unansweredSince, since > received else {
+            if peer.unansweredSince != nil { heard(slot) }
             peers[slot]?.unansweredSince = now
             return
         }
-        guard now.since(since) >= Limits.silence else { return }
-        peers[slot]?.unansweredSince = now
-        guard peer.initiation == nil, peer.retry == nil else { return }
-        emit(.peerSilent(slot: slot, peerName: peer.name))
+        let missed = Int(now.since(since).nanoseconds / Limits.keepaliveTimeout.nanoseconds)
+        guard missed > peer.missedKeepalives else { return }
+        peers[slot]?.missedKeepalives = missed
+        sendKeepalive(slot, now: now)
+        guard missed >= Limits.missedKeepalives else { return }
         // It may have restarted, and tokens died with its secrets.
         peers[slot]?.token = nil
-        initiate(slot, now: now)
+        if !peer.isDown {
+            peers[slot]?.isDown = true
+            emit(.peerSilent(slot: slot, peerName: peer.name, missed: missed))
+        }
+        if peer.retry == nil { initiate(slot, now: now) }
     }
 
-    /// A request on the current session.
-    mutating func sendKeepalive(_ slot: PeerSlot, now: Instant) {
-        guard let peer = peers[slot], let held = peer.ring.current, let carrier = peer.carrier else { return }
+    private mutating func heard(_ slot: PeerSlot) {
+        peers[slot]?.unansweredSince = nil
+        peers[slot]?.missedKeepalives = 0
+        guard let peer = peers[slot], peer.isDown else { return }
+        peers[slot]?.isDown = false
+        emit(.peerBack(slot: slot, peerName: peer.name))
+    }
+
+    /// A request on the current session, or on one that the other end has to be shown.
+    mutating func sendKeepalive(_ slot: PeerSlot, on other: HeldSession? = nil, now: Instant) {
+        guard let peer = peers[slot], let held = other ?? peer.ring.current, let carrier = peer.carrier else { return }
         let message = KeepaliveMessage(
             kind: .request, sessionID: held.session.id.hex, timestamp: unixSeconds(now), peerID: ownID.hex,
             uptime: uptime(now))
@@ -81,6 +123,7 @@ extension NodeStateMachine {
             return
         }
         peers[slot]?.keepaliveSent = now
+        peers[slot]?.keepaliveJitter = cryptography.randomBytes(1)[0]
         peers[slot]?.keepaliveTimestamp = message.timestamp
         push(.transmit(datagram, carrier))
     }

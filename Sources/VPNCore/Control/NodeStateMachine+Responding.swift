@@ -166,6 +166,13 @@ extension NodeStateMachine {
     private mutating func answer(
         _ opened: OpenedS1, pinnedKeys: IdentityPublicKeys?, key: InboundKey, slot: PeerSlot?, pin: Bool, now: Instant
     ) {
+        // §6: a missing next_psk is skipped, a missing configured key ends the attempt.
+        let asked = opened.payload.presharedKeyID
+        let configured = slot.flatMap { peers[$0]?.configuration.presharedKey }
+        guard (configured != nil) == (asked & PresharedKeys.configuredBit != 0) else {
+            return refuse(key, .presharedKey, now: now)
+        }
+        let chained = slot.flatMap { peers[$0]?.chain.key(named: asked & ~PresharedKeys.configuredBit) }
         let index = freshIndex(for: .reserved)
         let token = cookies.makeToken(for: key.carrier, nonce: cryptography.randomBytes(8), now: now)
         jobsForOthers += 1
@@ -176,6 +183,7 @@ extension NodeStateMachine {
                     offers: parameters.offers,
                     token: token, mtu: parameters.mtu, keepaliveSeconds: 0,
                     lifetimeSeconds: UInt32(parameters.rekeyInterval.nanoseconds / 1_000_000_000),
+                    preshared: PresharedKeys(configured: configured, chained: chained),
                     acceptsPartial: trust.acceptsPartial(opened.payload.peerID))),
             for: .answer(key, opened, slot: slot, pin: pin, index: index))
     }
@@ -225,7 +233,7 @@ extension NodeStateMachine {
             key: composed.fragmentKey)
         guard
             installAnswered(
-                composed.secrets, grade: composed.grade, slot: place, id: id, index: index, opened: opened, key: key,
+                composed, slot: place, id: id, index: index, opened: opened, key: key,
                 s1Bytes: entry.shape.count * entry.datagramSize, s2Bytes: datagrams.reduce(0) { $0 + $1.count },
                 duration: now.since(entry.created), now: now)
         else {

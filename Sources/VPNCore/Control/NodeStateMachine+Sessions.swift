@@ -17,6 +17,9 @@ extension NodeStateMachine {
         peer.retry = nil
         peer.token = opened.payload.token
         peer.unansweredSince = nil
+        peer.missedKeepalives = 0
+        peer.isDown = false
+        peer.chain.replace(opened.usedKey, by: opened.secrets.nextKey, now: now)
         peers[slot] = peer
         bind(slot, to: responder.peerID)
         let session = makeSession(
@@ -26,27 +29,33 @@ extension NodeStateMachine {
             slot: slot,
             role: .initiator, carrier: carrier, cipher: opened.secrets.cipher, duration: now.since(machine.started),
             s1Bytes: machine.bytesSent, s2Bytes: machine.bytesReceived, peerMTU: Int(opened.payload.mtu),
-            isDegraded: opened.grade == .degraded)
+            isChained: opened.usedKey != nil, isDegraded: opened.grade == .degraded)
         let lifetime = min(parameters.rekeyInterval, .seconds(Int(opened.payload.lifetime)))
-        let held = hold(session, summary, lifetime: lifetime, now: now)
+        let held = hold(
+            session, summary, lifetime: lifetime, leaves: opened.secrets.nextKey, mixed: opened.usedKey, now: now)
         indices[index] = .session(slot)
         push(.dataPlane(.install(session)))
-        makeCurrent(held, slot: slot, carrier: carrier, now: now)
+        if peer.ring.keepsCurrent(over: held, ownID: ownID) {
+            putBehind(held, slot: slot, now: now)
+        } else {
+            makeCurrent(held, slot: slot, carrier: carrier, now: now)
+        }
         emit(.sessionEstablished(summary))
-        sendKeepalive(slot, now: now)
+        sendKeepalive(slot, on: held, now: now)
     }
 
     /// The responder's session: receives at once, sends only after its first valid DATA. False where a `next` younger
     /// than 5 s must not be evicted (§6).
     mutating func installAnswered(
-        _ secrets: SessionSecrets, grade: SignatureGrade, slot: PeerSlot, id: PeerID, index: UInt32, opened: OpenedS1,
-        key: InboundKey, s1Bytes: Int, s2Bytes: Int, duration: TimeSpan, now: Instant
+        _ composed: ComposedS2, slot: PeerSlot, id: PeerID, index: UInt32, opened: OpenedS1, key: InboundKey,
+        s1Bytes: Int, s2Bytes: Int, duration: TimeSpan, now: Instant
     ) -> Bool {
         guard let peer = peers[slot] else { return false }
         if let next = peer.ring.next {
             guard now.since(next.installed) >= Limits.nextSessionProtected else { return false }
             retire(next, of: slot, .unconfirmed)
         }
+        let secrets = composed.secrets
         // The larger id lets its own attempt go where it answers the other's.
         if id < ownID { abandonInitiation(slot) }
         let session = makeSession(
@@ -54,8 +63,12 @@ extension NodeStateMachine {
         let summary = SessionSummary(
             handshake: HandshakeID(key.senderIndex), sessionID: session.id, peer: id, peerName: peer.name, slot: slot,
             role: .responder, carrier: key.carrier, cipher: secrets.cipher, duration: duration, s1Bytes: s1Bytes,
-            s2Bytes: s2Bytes, peerMTU: Int(opened.payload.mtu), isDegraded: grade == .degraded)
-        let held = hold(session, summary, lifetime: parameters.rekeyInterval, now: now)
+            s2Bytes: s2Bytes, peerMTU: Int(opened.payload.mtu), isChained: composed.usedKey != nil,
+            isDegraded: composed.grade == .degraded)
+        var held = hold(
+            session, summary, lifetime: parameters.rekeyInterval, leaves: secrets.nextKey, mixed: composed.usedKey,
+            now: now)
+        held.chained = (composed.usedKey, secrets.nextKey)
         peers[slot]?.ring.next = held
         indices[index] = .session(slot)
         push(.dataPlane(.install(session)))
@@ -73,38 +86,38 @@ extension NodeStateMachine {
         _ secrets: SessionSecrets, slot: PeerSlot, localIndex: UInt32, remoteIndex: UInt32, role: SessionRole,
         now: Instant
     ) -> Session {
-        let initiates = role == .initiator
-        let fromInitiator = PacketKey(secrets.cipher, key: secrets.initiatorKey, iv: secrets.initiatorIV)
-        let fromResponder = PacketKey(secrets.cipher, key: secrets.responderKey, iv: secrets.responderIV)
         // §7: a random 31-bit start, so that a counter does not show a session's age.
         let start = UInt64(cryptography.randomBytes(4).u32(at: 0) >> 1)
-        if initiates {
-            return Session(
-                id: secrets.sessionID, localIndex: localIndex, remoteIndex: remoteIndex, peer: slot, role: role,
-                cipher: secrets.cipher, sendKey: fromInitiator, receiveKey: fromResponder, counterStart: start,
-                isConfirmed: false, establishedAt: now)
-        }
         return Session(
             id: secrets.sessionID, localIndex: localIndex, remoteIndex: remoteIndex, peer: slot, role: role,
-            cipher: secrets.cipher, sendKey: fromResponder, receiveKey: fromInitiator, counterStart: start,
-            isConfirmed: false, establishedAt: now)
+            cipher: secrets.cipher, sendKeys: secrets.ratchet(of: role), receiveKeys: secrets.ratchet(of: role.other),
+            counterStart: start, isConfirmed: false, establishedAt: now)
     }
 
-    private func hold(
-        _ session: Session, _ summary: SessionSummary, lifetime: TimeSpan, now: Instant
+    private mutating func hold(
+        _ session: Session, _ summary: SessionSummary, lifetime: TimeSpan, leaves next: PresharedKey,
+        mixed: PresharedKey?, now: Instant
     ) -> HeldSession {
-        // §7: ± 10 %, so that many sessions made together are not renewed together. The initiator is the first to
-        // renew; the responder steps in a tenth later.
-        let threshold =
-            summary.isDegraded
-            ? min(parameters.rekeyThreshold, Limits.degradedRenewal) : parameters.rekeyThreshold
         let lifetime = summary.isDegraded ? min(lifetime, Limits.degradedLifetime) : lifetime
-        let tenth = threshold.nanoseconds / 10
-        let jitter = tenth * 2 * UInt64(cryptography.randomBytes(1)[0]) / 255
-        let late = summary.role == .responder ? tenth * 2 : 0
-        let renew = TimeSpan(nanoseconds: threshold.nanoseconds - tenth + jitter + late)
         return HeldSession(
-            session: session, summary: summary, installed: now, renew: now + renew, expires: now + lifetime)
+            session: session, summary: summary, installed: now, renew: renewal(summary, now: now),
+            expires: now + lifetime, leaves: next.name, mixed: mixed?.name ?? 0)
+    }
+
+    /// §7: the threshold ± 10 %. The initiator is the first to renew; the responder steps in a tenth later.
+    private mutating func renewal(_ summary: SessionSummary, now: Instant) -> Instant {
+        let threshold =
+            summary.isDegraded ? min(parameters.rekeyThreshold, Limits.degradedRenewal) : parameters.rekeyThreshold
+        let tenth = TimeSpan(nanoseconds: threshold.nanoseconds / 10)
+        let random = cryptography.randomBytes(8).u64(at: 0)
+        if summary.role == .initiator {
+            return renewals.plan(from: now + tenth * 9, to: now + tenth * 11, random: random, now: now)
+        }
+        return now + tenth * 11 + TimeSpan(nanoseconds: random % (tenth.nanoseconds * 2 + 1))
+    }
+
+    private mutating func cancelRenewal(_ held: HeldSession) {
+        if held.summary.role == .initiator { renewals.cancel(held.renew) }
     }
 
     // MARK: Reports of the packet workers
@@ -112,19 +125,17 @@ extension NodeStateMachine {
     /// The first valid DATA of a session: a responder's `next` becomes current, and a pending pin is written.
     public mutating func firstDataReceived(_ session: Session, now: Instant) {
         guard case .session(let slot)? = indices[session.localIndex], let peer = peers[slot] else { return }
-        if let held = peer.ring.next, held.session === session {
+        if var held = peer.ring.next, held.session === session {
             peers[slot]?.ring.next = nil
-            // Two sessions of one moment, begun by both sides: both keep sending on the one that the smaller id began.
-            if let current = peer.ring.current, current.summary.role == .initiator, ownID < held.summary.peer,
-                held.installed.since(current.installed) < Limits.simultaneousSessions
-            {
-                if let old = peer.ring.previous { retire(old, of: slot, .replaced) }
-                let old = expiring(held, now: now)
-                peers[slot]?.ring.previous = old
+            if let (used, next) = held.chained { peers[slot]?.chain.replace(used, by: next, now: now) }
+            held.chained = nil
+            if peer.ring.keepsCurrent(over: held, ownID: ownID) {
+                putBehind(held, slot: slot, now: now)
             } else {
                 peers[slot]?.carrier = held.summary.carrier
                 peers[slot]?.failures = 0
                 peers[slot]?.retry = nil
+                peers[slot]?.isDown = false
                 makeCurrent(held, slot: slot, carrier: held.summary.carrier, now: now)
             }
             confirmed(held.summary)
@@ -149,7 +160,11 @@ extension NodeStateMachine {
     }
 
     /// A control frame of an open session (§7).
-    public mutating func controlFrame(_ session: Session, _ type: FrameType, _ payload: [UInt8], now: Instant) {
+    ///
+    /// - Parameter carrier: how it came.
+    public mutating func controlFrame(
+        _ session: Session, _ type: FrameType, _ payload: [UInt8], on carrier: Carrier, now: Instant
+    ) {
         guard case .session(let slot)? = indices[session.localIndex], let peer = peers[slot],
             let held = peer.ring.held(session.localIndex)
         else { return }
@@ -164,6 +179,8 @@ extension NodeStateMachine {
                 guard let sent = peer.keepaliveSent, message.timestamp == peer.keepaliveTimestamp else { return }
                 emit(.keepaliveAnswered(slot: slot, roundTrip: now.since(sent)))
             }
+        case .pathChallenge: answer(challenge: payload, held, on: carrier, now: now)
+        case .pathResponse: receive(response: payload, slot: slot, on: carrier, now: now)
         case .probe: answer(probe: payload, held, slot: slot, now: now)
         case .probeReport: receive(probeReport: payload, slot: slot, now: now)
         case .close:
@@ -191,26 +208,33 @@ extension NodeStateMachine {
     // MARK: Changes of the ring
 
     mutating func makeCurrent(_ held: HeldSession, slot: PeerSlot, carrier: Carrier, now: Instant) {
-        if let old = peers[slot]?.ring.previous { retire(old, of: slot, .replaced) }
-        let replaced = peers[slot]?.ring.current.map { expiring($0, now: now) }
-        peers[slot]?.ring.previous = replaced
+        if let replaced = peers[slot]?.ring.current { putBehind(replaced, slot: slot, now: now) }
         peers[slot]?.ring.current = held
+        // The handshake has proven its carrier; what was under way with the session before is settled by that.
+        peers[slot]?.move = nil
         push(.dataPlane(.activate(held.session, carrier)))
         searchPath(slot, over: carrier, peerMTU: held.summary.peerMTU, now: now)
     }
 
-    /// `previous` receives a grace time longer, for what is under way.
-    private func expiring(_ held: HeldSession, now: Instant) -> HeldSession {
+    /// A session that is not sent on any more receives a grace time longer, for what is under way.
+    private mutating func putBehind(_ held: HeldSession, slot: PeerSlot, now: Instant) {
+        if let oldest = peers[slot]?.ring.previous.first, peers[slot]?.ring.previous.count == Limits.previousSessions {
+            retire(oldest, of: slot, .replaced)
+        }
+        cancelRenewal(held)
         var held = held
-        held.expires = min(held.expires, now + Limits.previousSessionGrace)
-        return held
+        held.replaced = now
+        peers[slot]?.ring.previous.append(held)
     }
 
     mutating func retire(_ held: HeldSession, of slot: PeerSlot, _ end: SessionEnd) {
         let index = held.session.localIndex
         guard var ring = peers[slot]?.ring else { return }
-        if ring.previous?.session.localIndex == index { ring.previous = nil }
-        if ring.current?.session.localIndex == index { ring.current = nil }
+        ring.previous.removeAll { $0.session.localIndex == index }
+        if ring.current?.session.localIndex == index {
+            cancelRenewal(held)
+            ring.current = nil
+        }
         if ring.next?.session.localIndex == index { ring.next = nil }
         peers[slot]?.ring = ring
         indices[index] = nil

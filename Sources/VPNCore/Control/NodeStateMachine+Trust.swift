@@ -85,6 +85,10 @@ extension NodeStateMachine {
         peers[slot]?.pendingPin = nil
         peers[slot]?.retry = nil
         peers[slot]?.unansweredSince = nil
+        peers[slot]?.missedKeepalives = 0
+        peers[slot]?.isDown = false
+        peers[slot]?.move = nil
+        peers[slot]?.chain = PresharedChain()
         peers[slot]?.carrier = peer.configuration.endpoint.map { .udp($0) }
         forgetIfIdle(slot)
     }

@@ -22,6 +22,9 @@ public struct NodeParameters: Sendable {
     /// `rekey.threshold_seconds` and `rekey.interval_seconds`.
     public var rekeyThreshold: TimeSpan
     public var rekeyInterval: TimeSpan
+    /// `rekey.bytes` and `rekey.packets`: of both directions of a session, as they are on the wire.
+    public var rekeyBytes: UInt64 = 100_000_000_000
+    public var rekeyPackets: UInt64 = 1 << 32
     /// Unix seconds at `start`, for keepalives' timestamps only.
     public var unixSeconds: UInt64
 
@@ -75,6 +78,7 @@ public struct NodeStateMachine: ~Copyable {
     var inbound = InboundHandshakes()
     var rate: HandshakeRate
     var history = InitiationHistory()
+    var renewals = RenewalCalendar()
     var indices: [UInt32: IndexOwner] = [:]
     var jobs: [CryptoJob.ID: JobOwner] = [:]
     var nextJob: CryptoJob.ID = 1
@@ -177,6 +181,7 @@ public struct NodeStateMachine: ~Copyable {
         for slot in peers.keys.sorted() {
             initiationTimeout(slot, now: now)
             advancePath(slot, now: now)
+            advanceMove(slot, now: now)
         }
         if now >= nextTick {
             nextTick = now + Limits.maintenanceTick
@@ -192,6 +197,7 @@ public struct NodeStateMachine: ~Copyable {
             if let due = peer.initiation?.deadline { deadline = min(deadline, due) }
             if let due = peer.retry { deadline = min(deadline, due) }
             if let due = peer.path?.search.deadline { deadline = min(deadline, due) }
+            if let due = peer.move?.deadline { deadline = min(deadline, due) }
         }
         return deadline
     }

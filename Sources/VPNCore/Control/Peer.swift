@@ -21,13 +21,27 @@ struct Peer {
     var path: PeerPath?
     /// From the last S2; single use.
     var token: [UInt8]?
+    /// What the association's last handshake left for its next.
+    var chain = PresharedChain()
     /// To be pinned at the first valid DATA.
     var pendingPin: PinnedPeer?
+    /// A carrier that the peer was heard on and that it has to prove.
+    var move: PathMove?
+    /// Until when no other carrier is looked at: the peer answered where it was.
+    var keptUntil = Instant.origin
+    /// Challenges answered in this second.
+    var pathAnswers: (second: UInt64, count: Int) = (0, 0)
+    /// Of the keepalive interval, what is left out at random: 0 … 255 for 0 … 20 %.
+    var keepaliveJitter: UInt8 = 0
     /// When the last keepalive request went out, and its timestamp field.
     var keepaliveSent: Instant?
     var keepaliveTimestamp: UInt64 = 0
     /// Since when something that we sent has had no answer at all.
     var unansweredSince: Instant?
+    /// Questions without an answer since then.
+    var missedKeepalives = 0
+    /// Three were missed, and nothing was heard since.
+    var isDown = false
 
     init(slot: PeerSlot, configuration: PeerConfiguration, isConfigured: Bool, identity: PeerID?) {
         self.slot = slot

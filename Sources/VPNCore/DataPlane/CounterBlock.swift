@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counters that one thread reserved of a session (§7), so that threads which seal for one session meet once a block and not
-// once a packet. It knows nothing of keys.
+// once a packet; and the key of their phase.
 
 /// The counters that a thread may still use of one session, and the size of its next block.
 struct CounterBlock {
@@ -9,15 +9,21 @@ struct CounterBlock {
     private var since = Instant.origin
     /// Doubles while blocks are used up in time, so that a session with few packets skips few counters.
     private var size: UInt64 = 1
+    /// The key of the phase that the counters were taken in. A phase that ends meanwhile changes nothing about them: whoever
+    /// counts on from T (§7) has other counters.
+    private var owner: SendingKey?
+    private var key: SendingKeyReference?
 
-    /// A counter that nobody else has; nil if the sending key reached its hard limit.
+    /// A counter that nobody else has and the key to seal with, to be used before anything else of this block; nil if the key
+    /// reached its hard limit.
     @inline(__always)
-    mutating func take(of session: Session, now: Instant) -> UInt64? {
+    mutating func take(of session: Session, now: Instant) -> (counter: UInt64, key: SendingKeyReference)? {
         if next == end || isStale(session, now) {
             guard renew(of: session, now: now) else { return nil }
         }
+        guard let key else { return nil }
         defer { next &+= 1 }
-        return next
+        return (next, key)
     }
 
     /// §7: abandoned after 1 ms or 1,024 counters' advance, so that its counters never come too late for the window.
@@ -31,8 +37,20 @@ struct CounterBlock {
     private mutating func renew(of session: Session, now: Instant) -> Bool {
         let wasUsedInTime = next == end && now.since(since) < Limits.counterBlockLifetime
         size = wasUsedInTime ? min(size * 2, Limits.counterBlock) : 1
-        guard let first = session.reserve(size) else { return false }
-        (next, end, since) = (first, first + size, now)
-        return true
+        while true {
+            let taken = session.reserve(size)
+            var key = owner
+            if key?.phase != taken.phase { key = session.sendingKey(of: taken.phase) }
+            // This thread slept while phases went by: the counters are lost, the next ones are of a phase that lives.
+            guard let key else { continue }
+            // §7: hard stop at 2^30 frames a phase.
+            guard taken.counter &+ size &- key.firstCounter <= Limits.framesPerPhase else { return false }
+            if key !== owner {
+                self.key = SendingKeyReference(key)
+                owner = key
+            }
+            (next, end, since) = (taken.counter, taken.counter + size, now)
+            return true
+        }
     }
 }

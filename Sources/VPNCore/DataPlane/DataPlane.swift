@@ -34,9 +34,10 @@ public struct DataPlane {
 
     /// One datagram, which is exactly `datagram` of `buffer`; opened in place if it is DATA.
     public mutating func inbound(
-        _ buffer: inout MutableSpan<UInt8>, datagram: Range<Int>, congestion: CongestionMark = .none, now: Instant
+        _ buffer: inout MutableSpan<UInt8>, datagram: Range<Int>, from carrier: Carrier? = nil,
+        congestion: CongestionMark = .none, now: Instant
     ) -> InboundVerdict {
-        receiver.begin(Train(datagram), congestion: congestion)
+        receiver.begin(Train(datagram), from: carrier, congestion: congestion)
         guard let verdict = receiver.next(&buffer, now: now) else { fatalError("a train without a datagram") }
         return verdict
     }

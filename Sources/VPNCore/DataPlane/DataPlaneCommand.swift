@@ -13,6 +13,8 @@ public enum DataPlaneCommand: Sendable {
     case move(PeerSlot, Carrier)
     /// The longest inner packet, in bytes, that the path to a peer carries.
     case limit(PeerSlot, mtu: Int)
+    /// Gives back counters that were reserved of the session of this local index: their key phase may be over (§7).
+    case dropOldKeys(UInt32)
     /// Forgets a session by its local index; a peer that was sent to by it has no session then.
     case retire(UInt32)
     /// Replaces all routes.

@@ -26,6 +26,9 @@ public struct InboundVerdict: Sendable {
     /// The session that this datagram, its first valid DATA, confirmed (§6); once in the life of a session, with
     /// whatever outcome.
     public var firstData: Session?
+    /// The session whose peer spoke last from another carrier than it is sent to (§7), and how many bytes came from there; once
+    /// a train at most, and for one carrier once a second.
+    public var changedCarrier: (session: Session, bytes: Int)?
 }
 
 /// Sessions and routes of one worker.
@@ -37,17 +40,30 @@ public struct InboundPlane {
 
     private var sessions = SessionTable()
     private var routes = Routes()
-    /// The longest inner packet to a peer, by slot; where nothing is known, `mtu`.
-    private var limits: [Int] = []
+    private var peers: [PeerPath] = []
     private let mtu: Int
+
+    /// What counts for a peer, by slot.
+    private struct PeerPath {
+        /// The longest inner packet to it.
+        var mtu: Int
+        /// Where it is sent to; nil before its first session.
+        var carrier: Carrier?
+        /// Where else it was heard last, and when that was told.
+        var told: Carrier?
+        var toldAt = Instant.origin
+    }
 
     /// What is left of the train, and how it came.
     private var rest: Train?
+    private var carrier: Carrier?
     private var congestion = CongestionMark.none
     /// The datagrams that were opened together, the next of them to tell, and the session they are of.
     private var opened = OpenedTrain()
     private var told = 0
     private var session: SessionReference?
+    /// Bytes of the opened datagrams, where they came from elsewhere, until that is told.
+    private var bytesFromElsewhere = 0
 
     /// - Parameter mtu: the longest inner packet, in bytes, to a peer of whose path nothing is known.
     public init(drops: DropCounters = DropCounters(), mtu: Int = Limits.largestPayload) {
@@ -59,31 +75,49 @@ public struct InboundPlane {
 
     public mutating func apply(_ command: DataPlaneCommand) {
         switch command {
-        case .install(let session), .activate(let session, _):
-            let isNew = sessions.insert(session)
-            precondition(isNew, "two sessions with one receiver index")
+        case .install(let session): insert(session)
+        case .activate(let session, let carrier):
+            insert(session)
+            grow(to: session.peer)
+            peers[session.peer].carrier = carrier
         case .retire(let index): _ = sessions.remove(index)
         case .routes(let table): routes = Routes(table)
         case .removePeer(let slot):
             for session in sessions.owners.values where session.peer == slot {
                 _ = sessions.remove(session.localIndex)
             }
-            if slot < limits.count { limits[slot] = mtu }
+            if slot < peers.count { peers[slot] = PeerPath(mtu: mtu) }
         case .limit(let slot, let mtu):
-            while limits.count <= slot { limits.append(self.mtu) }
-            limits[slot] = mtu
-        case .move: break
+            grow(to: slot)
+            peers[slot].mtu = mtu
+        case .move(let slot, let carrier):
+            grow(to: slot)
+            peers[slot].carrier = carrier
+        case .dropOldKeys: break
         }
+    }
+
+    private mutating func insert(_ session: Session) {
+        let isNew = sessions.insert(session)
+        precondition(isNew, "two sessions with one receiver index")
+    }
+
+    private mutating func grow(to slot: PeerSlot) {
+        while peers.count <= slot { peers.append(PeerPath(mtu: mtu)) }
     }
 
     // MARK: - Datagrams
 
     /// Takes a train that lies in the buffer of the following `next`. What was left of an earlier one is forgotten.
     ///
-    /// - Parameter congestion: the ECN field that it came with (RFC 6040).
+    /// - Parameters:
+    ///   - carrier: how it came; nil where nobody wants to know whether that changes.
+    ///   - congestion: the ECN field that it came with (RFC 6040).
     @inline(__always)
-    public mutating func begin(_ train: Train, congestion: CongestionMark = .none) {
+    public mutating func begin(_ train: Train, from carrier: Carrier? = nil, congestion: CongestionMark = .none) {
         rest = train
+        self.carrier = carrier
+        bytesFromElsewhere = 0
         self.congestion = congestion
         opened.removeAll()
         told = 0
@@ -98,9 +132,21 @@ public struct InboundPlane {
             told = 0
             if let verdict = open(&buffer, train, now: now) { return verdict }
         }
-        defer { told += 1 }
         guard let session else { return nil }
-        switch opened[told] {
+        var verdict = verdict(on: opened[told], of: session, &buffer)
+        told += 1
+        if bytesFromElsewhere > 0 {
+            verdict.changedCarrier = (session.retained, bytesFromElsewhere)
+            bytesFromElsewhere = 0
+        }
+        return verdict
+    }
+
+    @inline(__always)
+    private mutating func verdict(
+        on opened: OpenVerdict, of session: SessionReference, _ buffer: inout MutableSpan<UInt8>
+    ) -> InboundVerdict {
+        switch opened {
         case .frame(let frame):
             return InboundVerdict(outcome: accept(frame, from: session, &buffer), firstData: confirmed(session))
         case .violation(let reason):
@@ -129,9 +175,27 @@ public struct InboundPlane {
         }
         guard let session = sessions.reference(header.receiverIndex) else { return skip(train, drop(.unknownIndex)) }
         self.session = session
-        session.withSession { $0.open(&buffer, train: train, header: header, now: now, into: &opened) }
+        let isNewest = session.withObject {
+            $0.open(&buffer, train: train, header: header, now: now, into: &opened)
+        }
         rest = train.dropping(opened.count)
+        if isNewest, let carrier { compare(carrier, session.withObject { $0.peer }, train, now) }
         return nil
+    }
+
+    /// One comparison a train, while a peer stays where it is.
+    @inline(__always)
+    private mutating func compare(_ carrier: Carrier, _ slot: PeerSlot, _ train: Train, _ now: Instant) {
+        guard slot < peers.count, let known = peers[slot].carrier, known != carrier else { return }
+        noteElsewhere(carrier, slot, train, now)
+    }
+
+    @inline(never)
+    private mutating func noteElsewhere(_ carrier: Carrier, _ slot: PeerSlot, _ train: Train, _ now: Instant) {
+        let isNews = peers[slot].told != carrier || now.since(peers[slot].toldAt) >= Limits.carrierReports
+        guard isNews else { return }
+        (peers[slot].told, peers[slot].toldAt) = (carrier, now)
+        bytesFromElsewhere = (0..<opened.count).reduce(0) { $0 + train.datagram($1).count }
     }
 
     private mutating func skip(_ train: Train, _ outcome: InboundOutcome) -> InboundVerdict {
@@ -144,7 +208,7 @@ public struct InboundPlane {
         _ frame: FrameView, from session: SessionReference, _ buffer: inout MutableSpan<UInt8>
     ) -> InboundOutcome {
         switch frame.type {
-        case .ip: deliver(frame.payload, from: session.withSession { $0.peer }, &buffer)
+        case .ip: deliver(frame.payload, from: session.withObject { $0.peer }, &buffer)
         case .pad: .consumed
         default: .control(session.retained, frame.type, frame.payload)
         }
@@ -152,7 +216,7 @@ public struct InboundPlane {
 
     @inline(__always)
     private func confirmed(_ session: SessionReference) -> Session? {
-        session.withSession { $0.markConfirmed() } ? session.retained : nil
+        session.withObject { $0.markConfirmed() } ? session.retained : nil
     }
 
     /// §7: inner source addresses must belong to the peer's allowed IPs, by longest prefix.
@@ -164,13 +228,13 @@ public struct InboundPlane {
         guard Int(routes.source(inner)) == peer else { return drop(.innerSource) }
         guard congestion == .none || congestion.apply(to: &buffer, packet) else { return drop(.congestion) }
         // What the other end may send here is its own business; what our side may send there is told in its SYN.
-        MaximumSegment.clamp(&buffer, packet, mtu: peer < limits.count ? limits[peer] : mtu)
+        MaximumSegment.clamp(&buffer, packet, mtu: peer < peers.count ? peers[peer].mtu : mtu)
         return .deliver(packet)
     }
 
     private func violation(_ session: SessionReference, _ reason: DropReason) -> InboundOutcome {
         drops.add(reason)
-        return session.withSession { $0.markViolated() } ? .violation(session.retained, reason) : .drop(reason)
+        return session.withObject { $0.markViolated() } ? .violation(session.retained, reason) : .drop(reason)
     }
 
     private func drop(_ reason: DropReason) -> InboundOutcome {

@@ -53,6 +53,7 @@ public struct OutboundPlane {
         case .activate(let session, let carrier): peers.activate(session, carrier)
         case .move(let slot, let carrier): peers.move(slot, carrier)
         case .limit(let slot, let mtu): peers.limit(slot, mtu: mtu)
+        case .dropOldKeys(let index): peers.dropOldKeys(index)
         case .retire(let index): peers.retire(index)
         case .routes(let table): routes = Routes(table)
         case .removePeer(let slot): drops.add(.stagedPeerGone, peers.remove(slot))
@@ -94,15 +95,17 @@ public struct OutboundPlane {
         guard packet.count <= mtu else { return .exceeds(mtu: mtu) }
         MaximumSegment.clamp(&buffer, packet, mtu: mtu)
         let trafficClass = TrafficClass.of(buffer, at: packet.lowerBound) & shownClass
-        guard let counter = peers.counter(slot, of: session, now: now) else {
+        guard let turn = peers.counter(slot, of: session, now: now) else {
             return stage(buffer, packet: packet, for: slot, isKeySpent: true, now: now)
         }
         // Closures here use locals only: one that captures `self` makes the compiler copy all of it.
         let padding = padding
-        let sealed = session.withSession {
-            $0.seal(
-                &buffer, type: .ip, payload: packet, counter: counter, padding: padding,
-                ceiling: mtu + Limits.frameHeader)
+        let sealed = turn.key.withObject { key in
+            session.withObject {
+                $0.seal(
+                    &buffer, type: .ip, payload: packet, counter: turn.counter, key: key, padding: padding,
+                    ceiling: mtu + Limits.frameHeader)
+            }
         }
         if tallied != session {
             settle()
@@ -119,7 +122,7 @@ public struct OutboundPlane {
     public mutating func settle() {
         guard let session = tallied else { return }
         let (tally, now) = (SessionTally(packets: tally.packets, bytes: tally.bytes, hasPayload: true), talliedAt)
-        session.withSession { $0.account(sent: tally, now: now) }
+        session.withObject { $0.account(sent: tally, now: now) }
         self.tally = SessionTally()
         tallied = nil
     }

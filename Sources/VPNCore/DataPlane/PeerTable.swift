@@ -55,10 +55,12 @@ struct PeerTable {
     @inline(__always)
     func mtu(of slot: PeerSlot) -> Int { peers[slot].mtu }
 
-    /// A counter of the peer's sending session; nil if its key is spent.
+    /// A counter of the peer's sending session and the key of its phase; nil if that key is spent.
     @inline(__always)
-    mutating func counter(_ slot: PeerSlot, of session: SessionReference, now: Instant) -> UInt64? {
-        session.withSession { peers[slot].counters.take(of: $0, now: now) }
+    mutating func counter(
+        _ slot: PeerSlot, of session: SessionReference, now: Instant
+    ) -> (counter: UInt64, key: SendingKeyReference)? {
+        session.withObject { peers[slot].counters.take(of: $0, now: now) }
     }
 
     // MARK: - Changes
@@ -86,6 +88,11 @@ struct PeerTable {
     /// Stops sending by the session of this local index, if its peer does.
     mutating func retire(_ index: UInt32) {
         if let slot = slots[index] { stopSending(slot) }
+    }
+
+    /// Gives back the counters of the session of this local index, and with them the key of an earlier phase.
+    mutating func dropOldKeys(_ index: UInt32) {
+        if let slot = slots[index] { peers[slot].counters = CounterBlock() }
     }
 
     mutating func stopSending(_ slot: PeerSlot) {

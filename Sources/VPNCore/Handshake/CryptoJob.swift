@@ -74,6 +74,8 @@ public enum HandshakeFailure: String, Error, Sendable, CaseIterable {
     case publicKey = "public_key"
     /// The offers in S2 are not those of RETRY, or the chosen cipher is not the one they imply.
     case downgrade
+    /// One end has a preshared key for the other, and the other has none.
+    case presharedKey = "preshared_key"
     /// The signer or the random source failed: our side, not the peer's.
     case local
 

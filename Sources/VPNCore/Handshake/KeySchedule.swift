@@ -16,14 +16,13 @@ enum KeySchedule {
         HybridCombiner.first(h0: protocolHash, responderStatic: responderSecret, h3: h3.hash)
     }
 
-    /// ck2 = Extract(ck1, lv(ss_e) ‖ lv(ECDH) ‖ lv(ss_i) ‖ lv("") ‖ h6): no preshared key yet.
+    /// ck2 = Extract(ck1, lv(ss_e) ‖ lv(ECDH) ‖ lv(ss_i) ‖ lv(psk or "") ‖ h6).
     static func sessionChainingKey(
         _ ck1: borrowing Secret, ephemeral: borrowing Secret, agreed: borrowing Secret, initiator: borrowing Secret,
-        _ h6: Transcript
+        preshared: PresharedKeys, _ h6: Transcript
     ) -> Secret {
-        let none = Secret(copying: [])
-        return HybridCombiner.second(
-            ck1: ck1, ephemeralKEM: ephemeral, ephemeralECDH: agreed, initiatorStatic: initiator, preShared: none,
-            h6: h6.hash)
+        HybridCombiner.second(
+            ck1: ck1, ephemeralKEM: ephemeral, ephemeralECDH: agreed, initiatorStatic: initiator,
+            preShared: preshared.mixed, h6: h6.hash)
     }
 }

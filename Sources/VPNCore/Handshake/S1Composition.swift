@@ -12,6 +12,8 @@ struct S1Composition: Sendable {
     var kind: InitiatorKind
     var mtu: UInt16
     var keepaliveSeconds: UInt16
+    /// psk_id.
+    var presharedKeyID: UInt32 = 0
     /// One solution serves its cookie's life (§4).
     var puzzleSolution: [UInt8]?
 
@@ -28,7 +30,7 @@ struct S1Composition: Sendable {
             let ck1 = KeySchedule.initiatorChainingKey(responderSecret: toResponder.sharedSecret, h3)
             let payload = S1Payload(
                 peerID: signer.publicKeys.peerID, kind: kind, mtu: mtu, keepaliveSeconds: keepaliveSeconds,
-                keys: kind == .brief ? nil : signer.publicKeys.encoded)
+                presharedKeyID: presharedKeyID, keys: kind == .brief ? nil : signer.publicKeys.encoded)
             let unsigned = payload.unsigned
             let signatures = try signer.sign(h3.adding(unsigned).hash, role: .initiator)
             let k1 = KeySchedule.expand(ck1, Labels.KeySchedule.s1Encryption, h3)

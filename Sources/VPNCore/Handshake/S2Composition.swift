@@ -14,6 +14,8 @@ struct S2Composition: Sendable {
     var mtu: UInt16
     var keepaliveSeconds: UInt16
     var lifetimeSeconds: UInt32
+    /// What S1 asked for and this end has.
+    var preshared = PresharedKeys.none
     /// §2, degraded mode: ML-DSA alone may do. Only ever for pinned keys.
     var acceptsPartial = false
 
@@ -52,13 +54,14 @@ struct S2Composition: Sendable {
         let toEphemeral = try cryptography.encapsulate(to: s1.ephemeralKEM)
         let toInitiator = try cryptography.encapsulate(to: initiator.mlkem)
         let head = S2Message.head(
-            cipher: CipherChoice.code(cipher), senderIndex: senderIndex, receiverIndex: s1.senderIndex,
+            cipher: CipherChoice.code(cipher), mixesChainedKey: preshared.chained != nil, senderIndex: senderIndex,
+            receiverIndex: s1.senderIndex,
             nonce: cryptography.randomBytes(16), ephemeralPoint: agreement.publicPoint,
             ciphertextToEphemeral: toEphemeral.ciphertext, ciphertextToInitiator: toInitiator.ciphertext)
         let h6 = opened.h5.adding(head)
         let ck2 = KeySchedule.sessionChainingKey(
             opened.chainingKey, ephemeral: toEphemeral.sharedSecret, agreed: agreed,
-            initiator: toInitiator.sharedSecret, h6)
+            initiator: toInitiator.sharedSecret, preshared: preshared, h6)
         let payload = S2Payload(
             token: token, mtu: mtu, keepaliveSeconds: keepaliveSeconds, lifetime: lifetimeSeconds, offers: offers)
         let unsigned = payload.unsigned
@@ -67,7 +70,7 @@ struct S2Composition: Sendable {
         let sealed = SealedPayload.seal(
             .aes256GCM, key: k2, nonce: PayloadNonce.zero, associatedData: h6.hash, plaintext: unsigned + signatures)
         return ComposedS2(
-            message: head + sealed, initiator: initiator, grade: grade,
+            message: head + sealed, initiator: initiator, usedKey: preshared.chained, grade: grade,
             secrets: SessionSecrets(chainingKey: ck2, transcript: h6.adding(sealed), cipher: cipher),
             fragmentKey: KeySchedule.expand(opened.chainingKey, Labels.KeySchedule.s2Fragments, opened.h5, count: 32))
     }
@@ -77,17 +80,21 @@ struct S2Composition: Sendable {
 final class ComposedS2: Sendable {
     let message: [UInt8]
     let initiator: IdentityPublicKeys
+    /// The next_psk of an earlier session that went into this one.
+    let usedKey: PresharedKey?
     /// Of the initiator's signatures.
     let grade: SignatureGrade
     let secrets: SessionSecrets
     let fragmentKey: Secret
 
     init(
-        message: [UInt8], initiator: IdentityPublicKeys, grade: SignatureGrade, secrets: SessionSecrets,
+        message: [UInt8], initiator: IdentityPublicKeys, usedKey: PresharedKey?, grade: SignatureGrade,
+        secrets: SessionSecrets,
         fragmentKey: consuming Secret
     ) {
         self.message = message
         self.initiator = initiator
+        self.usedKey = usedKey
         self.grade = grade
         self.secrets = secrets
         self.fragmentKey = fragmentKey

@@ -12,11 +12,15 @@ struct S2Opening: Sendable {
     /// What RETRY said the responder speaks; nil where a token replaced that round trip.
     var offersInRetry: Offers?
     var message: [UInt8]
+    /// What S1 offered to mix.
+    var preshared = PresharedKeys.none
     /// §2, degraded mode: ML-DSA alone may do. Only ever for pinned keys.
     var acceptsPartial = false
 
     func perform(_ cryptography: any HandshakeCryptography) -> Result<OpenedS2, HandshakeFailure> {
-        guard let s2 = S2Message(message), s2.receiverIndex == senderIndex else { return .failure(.malformed) }
+        guard let s2 = S2Message(message), s2.receiverIndex == senderIndex,
+            !s2.mixesChainedKey || preshared.chained != nil
+        else { return .failure(.malformed) }
         do {
             return try open(s2, cryptography)
         } catch is KeyError {
@@ -33,8 +37,11 @@ struct S2Opening: Sendable {
         let ephemeralSecret = try ephemerals.kem.decapsulate(s2.ciphertextToEphemeral)
         let agreed = try ephemerals.agreement.sharedSecret(with: s2.ephemeralPoint)
         let ownSecret = try signer.decapsulate(s2.ciphertextToInitiator)
+        // §6: a next_psk that the responder does not have is skipped; its flag is in h6.
+        let mixed = s2.mixesChainedKey ? preshared : preshared.unchained
         let ck2 = KeySchedule.sessionChainingKey(
-            ephemerals.chainingKey, ephemeral: ephemeralSecret, agreed: agreed, initiator: ownSecret, h6)
+            ephemerals.chainingKey, ephemeral: ephemeralSecret, agreed: agreed, initiator: ownSecret, preshared: mixed,
+            h6)
         let k2 = KeySchedule.expand(ck2, Labels.KeySchedule.s2Encryption, h6)
         guard
             let plaintext = SealedPayload.open(
@@ -53,7 +60,9 @@ struct S2Opening: Sendable {
             return .failure(.downgrade)
         }
         let secrets = SessionSecrets(chainingKey: ck2, transcript: h6.adding(s2.sealedPayload), cipher: cipher)
-        return .success(OpenedS2(senderIndex: s2.senderIndex, payload: payload, grade: grade, secrets: secrets))
+        return .success(
+            OpenedS2(
+                senderIndex: s2.senderIndex, payload: payload, usedKey: mixed.chained, grade: grade, secrets: secrets))
     }
 }
 
@@ -62,6 +71,8 @@ struct OpenedS2: Sendable {
     /// The responder's receiver index.
     var senderIndex: UInt32
     var payload: S2Payload
+    /// The next_psk of an earlier session that went into this one.
+    var usedKey: PresharedKey?
     /// Of the responder's signatures.
     var grade: SignatureGrade
     var secrets: SessionSecrets

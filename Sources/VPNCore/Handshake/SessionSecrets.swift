@@ -11,9 +11,10 @@ public final class SessionSecrets: Sendable {
     let initiatorIV: Secret
     let responderKey: Secret
     let responderIV: Secret
+    /// next_psk: for the next handshake of the association.
+    let nextKey: PresharedKey
 
-    /// M = Expand(ck2, "master" ‖ h8, 208). The exporter, next_psk and spare bytes at its end are for later protocols
-    /// and leave no copy here.
+    /// M = Expand(ck2, "master" ‖ h8, 208). The exporter and spare bytes are for later protocols and leave no copy here.
     init(chainingKey: borrowing Secret, transcript h8: Transcript, cipher: PacketCipher) {
         let master = KeySchedule.expand(chainingKey, Labels.KeySchedule.master, h8, count: 208)
         initiatorKey = master.slice(0..<32)
@@ -21,6 +22,15 @@ public final class SessionSecrets: Sendable {
         responderKey = master.slice(44..<76)
         responderIV = master.slice(76..<88)
         sessionID = master.slice(88..<104).exposedCopy()
+        nextKey = PresharedKey(next: master.slice(136..<168), sessionID: sessionID)
         self.cipher = cipher
+    }
+
+    /// The keys with which one end seals, from phase 0 on.
+    func ratchet(of sender: SessionRole) -> KeyRatchet {
+        switch sender {
+        case .initiator: KeyRatchet(cipher, key: initiatorKey, iv: initiatorIV)
+        case .responder: KeyRatchet(cipher, key: responderKey, iv: responderIV)
+        }
     }
 }

@@ -16,10 +16,12 @@ public struct PeerConfiguration: Sendable {
     public var keepaliveSeconds: UInt16
     /// An entry of `bootstrap.peers`: called whoever it is, as far as that one is believed; it has no rights of its own.
     public var isBootstrap: Bool
+    /// Mixed into every handshake with it; the peer must have the same.
+    public var presharedKey: PresharedKey?
 
     public init(
         name: String, peerID: PeerID?, endpoint: Endpoint?, allowedIPs: [IPPrefix], keepaliveSeconds: UInt16 = 0,
-        isBootstrap: Bool = false
+        isBootstrap: Bool = false, presharedKey: PresharedKey? = nil
     ) {
         self.name = name
         self.peerID = peerID
@@ -27,5 +29,6 @@ public struct PeerConfiguration: Sendable {
         self.allowedIPs = allowedIPs
         self.keepaliveSeconds = keepaliveSeconds
         self.isBootstrap = isBootstrap
+        self.presharedKey = presharedKey
     }
 }

@@ -67,6 +67,7 @@ struct S1Payload {
     var mtu: UInt16
     var keepaliveSeconds: UInt16
     var capabilities: UInt32
+    /// psk_id: bit 31 = a configured key; below, the name of a next_psk or 0.
     var presharedKeyID: UInt32
     /// B ‖ e ‖ d ‖ k, 4321 bytes, of a full payload.
     var keys: [UInt8]?
@@ -88,14 +89,17 @@ struct S1Payload {
         return bytes
     }
 
-    init(peerID: PeerID, kind: InitiatorKind, mtu: UInt16, keepaliveSeconds: UInt16, keys: [UInt8]?) {
+    init(
+        peerID: PeerID, kind: InitiatorKind, mtu: UInt16, keepaliveSeconds: UInt16, presharedKeyID: UInt32 = 0,
+        keys: [UInt8]?
+    ) {
         self.peerID = peerID
         self.kind = kind
         versions = 1
         self.mtu = mtu
         self.keepaliveSeconds = keepaliveSeconds
         capabilities = 0
-        presharedKeyID = 0
+        self.presharedKeyID = presharedKeyID
         self.keys = keys
     }
 

@@ -9,6 +9,8 @@ struct S2Message {
     static let size = headSize + S2Payload.size + 16
 
     var cipher: UInt8
+    /// Flag bit 0: the next_psk that S1 named is mixed in.
+    var mixesChainedKey: Bool
     var senderIndex: UInt32
     var receiverIndex: UInt32
     var ephemeralPoint: [UInt8]
@@ -20,11 +22,11 @@ struct S2Message {
     var sealedPayload: [UInt8]
 
     init?(_ message: [UInt8]) {
-        // Flags: bit 0 would say that a preshared key was mixed in, which nobody asked for.
         guard message.count == Self.size, message[0] == 1, message[1] == 1, message[2] == 1 || message[2] == 2,
-            message[3] == 0
+            message[3] & ~1 == 0
         else { return nil }
         cipher = message[2]
+        mixesChainedKey = message[3] == 1
         senderIndex = message.u32(at: 4)
         receiverIndex = message.u32(at: 8)
         guard senderIndex != 0 else { return nil }
@@ -36,10 +38,10 @@ struct S2Message {
     }
 
     static func head(
-        cipher: UInt8, senderIndex: UInt32, receiverIndex: UInt32, nonce: [UInt8], ephemeralPoint: [UInt8],
-        ciphertextToEphemeral: [UInt8], ciphertextToInitiator: [UInt8]
+        cipher: UInt8, mixesChainedKey: Bool, senderIndex: UInt32, receiverIndex: UInt32, nonce: [UInt8],
+        ephemeralPoint: [UInt8], ciphertextToEphemeral: [UInt8], ciphertextToInitiator: [UInt8]
     ) -> [UInt8] {
-        var bytes: [UInt8] = [1, 1, cipher, 0]
+        var bytes: [UInt8] = [1, 1, cipher, mixesChainedKey ? 1 : 0]
         bytes.append(bigEndian: senderIndex)
         bytes.append(bigEndian: receiverIndex)
         bytes += nonce

@@ -123,6 +123,10 @@ enum ConfigurationTable {
             ConfigurationKey(
                 "peers[].keepalive_seconds", .integer(0...65535),
                 "Seconds between keepalives on an idle tunnel; 0 = none."),
+            ConfigurationKey(
+                "peers[].psk_file", .text(.path), nullable: true,
+                "File of a preshared key, mode 0600, mixed into every handshake; the peer must have the same: "
+                    + "openssl rand -base64 32."),
         ])
 
     private static let bootstrap = ConfigurationSection(
@@ -143,7 +147,13 @@ enum ConfigurationTable {
                 "A session ends at this age."),
             ConfigurationKey(
                 "rekey.threshold_seconds", .integer(1...86399), default: .integer(1800),
-                "A new handshake starts at this age; less than interval_seconds."),
+                "A new handshake starts at this age, ± 10 %; less than interval_seconds."),
+            ConfigurationKey(
+                "rekey.bytes", .integer(1_000_000...1_000_000_000_000_000), default: .integer(100_000_000_000),
+                "A new handshake starts after so many bytes of both directions of a session."),
+            ConfigurationKey(
+                "rekey.packets", .integer(1_000...1_000_000_000_000), default: .integer(4_294_967_296),
+                "A new handshake starts after so many datagrams of both directions of a session."),
         ])
 
     private static let keys = ConfigurationSection(

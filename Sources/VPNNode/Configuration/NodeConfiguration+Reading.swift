@@ -85,11 +85,12 @@ extension NodeConfiguration {
             isEnabled: document.boolean("tunnel.enabled"), interface: document.text("tunnel.interface"),
             addresses: document.texts("tunnel.addresses").map { try! InterfaceAddress($0) },
             mtu: document.effective("tunnel.mtu").integer, carriesDSCP: document.boolean("tunnel.carry_dscp"))
-        peers = (0..<document.count(of: "peers")).map { document.peer($0) }
+        peers = (0..<document.count(of: "peers")).map { document.peer($0, paths) }
         bootstrapPeers = document.bootstrapPeers
         rekey = Rekey(
             intervalSeconds: document.integer("rekey.interval_seconds"),
-            thresholdSeconds: document.integer("rekey.threshold_seconds"))
+            thresholdSeconds: document.integer("rekey.threshold_seconds"), bytes: document.integer("rekey.bytes"),
+            packets: document.integer("rekey.packets"))
         logFile = document.effective("logging.file").text.map(paths.absolute)
         logLevel = Logger.Level(rawValue: document.text("logging.level").lowercased())!
     }
@@ -134,13 +135,14 @@ extension ConfigurationDocument {
 
     // MARK: Values
 
-    fileprivate func peer(_ number: Int) -> NodeConfiguration.Peer {
+    fileprivate func peer(_ number: Int, _ paths: PathResolver) -> NodeConfiguration.Peer {
         let path = "peers[\(number)]"
         return NodeConfiguration.Peer(
             name: text("\(path).name"), peerID: effective("\(path).peer_id").text.flatMap(PeerID.init(hex:)),
             endpoint: effective("\(path).endpoint").text.map { try! EndpointName($0) },
             allowedIPs: texts("\(path).allowed_ips").map { try! IPPrefix($0) },
-            keepaliveSeconds: UInt16(effective("\(path).keepalive_seconds").integer ?? 0), mark: mark(path))
+            keepaliveSeconds: UInt16(effective("\(path).keepalive_seconds").integer ?? 0),
+            presharedKeyFile: effective("\(path).psk_file").text.map(paths.absolute), mark: mark(path))
     }
 
     /// Each one once, in the order of the file.

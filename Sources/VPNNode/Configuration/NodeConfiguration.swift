@@ -66,6 +66,8 @@ public struct NodeConfiguration: Sendable {
         public var allowedIPs: [IPPrefix]
         /// 0 = none.
         public var keepaliveSeconds: UInt16
+        /// Absolute; nil = none.
+        public var presharedKeyFile: String?
         /// Where its entry begins in the file.
         public var mark: SourceMark
     }
@@ -74,6 +76,9 @@ public struct NodeConfiguration: Sendable {
         public var intervalSeconds: Int
         /// Less than the interval.
         public var thresholdSeconds: Int
+        /// Of both directions of a session.
+        public var bytes: Int
+        public var packets: Int
     }
 
     /// The file as it was named, for messages.

@@ -75,8 +75,21 @@ struct EventLog {
             line(
                 .info, "path takes packets of \(mtu) bytes", "path.mtu", nil,
                 ["peer_name": "\(name)", "mtu": .stringConvertible(mtu)])
-        case .peerSilent(_, let name):
-            line(.warning, "peer is silent: new handshake", "peer.silent", nil, ["peer_name": "\(name)"])
+        case .pathMoved(_, let name, let from, let to):
+            line(
+                .notice, "peer is reached at another address now", "path.moved", nil,
+                ["peer_name": "\(name)", "endpoint": "\(to.text)", "earlier": "\(from.text)"])
+        case .pathKept(_, let name, let carrier, let other):
+            line(
+                .warning, "datagrams of a peer came from an address where it is not: repeated by somebody on the way",
+                "path.kept", nil,
+                ["peer_name": "\(name)", "endpoint": "\(carrier.text)", "refused": "\(other.text)"])
+        case .peerSilent(_, let name, let missed):
+            line(
+                .warning, "peer is silent: new handshake", "peer.silent", nil,
+                ["peer_name": "\(name)", "missed": .stringConvertible(missed)])
+        case .peerBack(_, let name):
+            line(.info, "peer speaks again", "peer.back", nil, ["peer_name": "\(name)"])
         }
     }
 
@@ -128,6 +141,7 @@ struct EventLog {
         fields["s2_bytes"] = .stringConvertible(summary.s2Bytes)
         fields["kem"] = "ML-KEM-1024+brainpoolP512r1"
         fields["signatures"] = "\(summary.isDegraded ? "ML-DSA-87" : "Ed25519+ML-DSA-87")"
+        fields["chained"] = .stringConvertible(summary.isChained)
         fields["aead"] = "\(summary.cipher == .aes256GCM ? "AES-256-GCM" : "ChaCha20-Poly1305")"
         return fields
     }

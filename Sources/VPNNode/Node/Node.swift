@@ -13,7 +13,8 @@ public actor Node {
         case engine
         case job(CryptoJobResult)
         case timer
-        case resolved(String, Endpoint)
+        case resolved(EndpointName, [Endpoint])
+        case resolveAgain
         case ephemeralMade
         case trust(TrustWatch.Finding)
         case stop
@@ -33,7 +34,7 @@ public actor Node {
     private let waker: AsyncStream<Wake>.Continuation
     private var machine: NodeStateMachine
     private var timer: (due: Instant, task: Task<Void, Never>)?
-    private var unresolved: [EndpointName]
+    private var names: NameResolver
     /// Pins by first use that could not be written to known_peers.yaml.
     private var unkept: [PinnedPeer] = []
     private var isStopping = false
@@ -52,8 +53,8 @@ public actor Node {
         trustWatch = TrustWatch(knownPeers: knownPeers, revocations: revocations)
         self.logger = logger
         self.onReady = onReady
-        let plan = NodePlan(configuration, identity: identity)
-        unresolved = plan.unresolved
+        let plan = NodePlan(
+            configuration, identity: identity, presharedKeys: try PresharedKeyFile.all(of: configuration.peers))
         for warning in plan.warnings { logger.warning("\(warning)", metadata: ["event": "config.warning"]) }
         (wakes, waker) = AsyncStream.makeStream()
         ephemerals = EphemeralPool(capacity: NodePlan.ephemeralsKept)
@@ -61,6 +62,11 @@ public actor Node {
         do throws(EngineError) {
             engine = try Engine(plan.engine) { [waker] in waker.yield(.engine) }
             pool = try JobPool(threads: NodePlan.jobThreads, capacity: plan.jobCapacity)
+            names = try NameResolver(
+                plan.names, unresolved: plan.unresolved, network: configuration.network
+            ) { [waker] name, endpoints in
+                waker.yield(.resolved(name, endpoints))
+            }
         } catch { throw NodeFailure(error) }
         machine = NodeStateMachine(
             signer: identity.signer, cryptography: cryptography, parameters: plan.parameters, pins: knownPeers.pins,
@@ -86,7 +92,7 @@ public actor Node {
         makeEphemeral()
         machine.start(now: MonotonicClock.now)
         settle()
-        let resolver = Task { await resolveNames() }
+        let asking = names.isComplete ? nil : Task { await resolveUntilFound() }
         let watcher = Task { await watchTrust() }
         onReady()
         ProcessMemory.releaseCode()
@@ -98,7 +104,7 @@ public actor Node {
         } onCancel: {
             waker.yield(.stop)
         }
-        resolver.cancel()
+        asking?.cancel()
         watcher.cancel()
         timer?.task.cancel()
         machine.close(now: MonotonicClock.now)
@@ -106,6 +112,7 @@ public actor Node {
         timer?.task.cancel()
         engine.stop()
         pool.stop()
+        names.stop()
         log.totals(engine.counters(), control: machine.drops, degradedSessions: machine.degradedSessions)
     }
 
@@ -119,7 +126,11 @@ public actor Node {
         case .timer:
             timer = nil
             machine.timeout(now: now)
-        case .resolved(let name, let endpoint): machine.setEndpoint(endpoint, ofPeer: name, now: now)
+        case .resolved(let name, let endpoints):
+            for peer in names.finish(name, isFound: !endpoints.isEmpty) {
+                machine.setEndpoints(endpoints, ofPeer: peer, now: now)
+            }
+        case .resolveAgain: names.askAgain()
         case .ephemeralMade:
             isMakingEphemeral = false
             makeEphemeral()
@@ -132,8 +143,10 @@ public actor Node {
     private func handle(_ event: EngineEvent, now: Instant) {
         switch event {
         case .datagram(let datagram, let carrier): machine.receive(datagram, on: carrier, now: now)
-        case .control(let session, let type, let payload, _):
-            machine.controlFrame(session, type, payload, now: now)
+        case .control(let session, let type, let payload, let carrier):
+            machine.controlFrame(session, type, payload, on: carrier, now: now)
+        case .changedCarrier(let session, let carrier, let bytes):
+            machine.carrierChanged(session, to: carrier, bytes: bytes, now: now)
         case .firstData(let session, _): machine.firstDataReceived(session, now: now)
         case .wantSession(let slot): machine.sessionWanted(slot, now: now)
         case .violation(let session, let reason):
@@ -146,6 +159,13 @@ public actor Node {
             logger.warning(
                 "the kernel refuses \(offloads) (errno \(errno)): going on without, slower",
                 metadata: ["event": "offload.lost", "offload": "\(offloads)", "errno": .stringConvertible(errno)])
+        }
+    }
+
+    private func resolveUntilFound() async {
+        while !names.isComplete {
+            do { try await Task.sleep(for: NodePlan.resolvePause) } catch { return }
+            waker.yield(.resolveAgain)
         }
     }
 
@@ -171,7 +191,13 @@ public actor Node {
                     "cannot keep a new peer in \(knownPeers.path): \(error); it will be a first contact again after a restart",
                     metadata: ["event": "peers.not_kept", "peer": "\(pin.peerID.short)"])
             }
-        case .emit(let event): log.record(event)
+        case .emit(let event):
+            log.record(event)
+            switch event {
+            // Perhaps it lives elsewhere by now.
+            case .peerSilent(_, let name, _), .handshakeTimedOut(_, _, let name, _): names.ask(forPeer: name)
+            default: break
+            }
         }
     }
 
@@ -231,28 +257,5 @@ public actor Node {
                 } catch {}
             }
         )
-    }
-
-    // MARK: Names
-
-    /// Names that did not resolve at start are tried again: the network may come later than the node.
-    private func resolveNames() async {
-        while !unresolved.isEmpty {
-            do { try await Task.sleep(for: NodePlan.resolvePause) } catch { return }
-            for name in unresolved {
-                let network = configuration.network
-                let lookup = Task.detached { () -> Endpoint? in
-                    guard let endpoints = try? name.resolve() else { return nil }
-                    return endpoints.first { network.reaches($0) }
-                }
-                let found = await lookup.value
-                guard let found else { continue }
-                unresolved.removeAll { $0 == name }
-                for peer in configuration.peers where peer.endpoint == name {
-                    waker.yield(.resolved(peer.name, found))
-                }
-                waker.yield(.resolved(NodePlan.bootstrapName(name), found))
-            }
-        }
     }
 }

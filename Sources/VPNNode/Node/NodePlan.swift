@@ -12,6 +12,8 @@ struct NodePlan {
     var engine: EngineConfiguration
     var jobCapacity: Int
     var unresolved: [EndpointName] = []
+    /// The endpoint of each peer that has one, as the operator wrote it.
+    var names: [String: EndpointName] = [:]
     var warnings: [String] = []
 
     /// Two: one for each core of the smallest machine; handshakes of strangers never take both packet cores for long.
@@ -24,7 +26,10 @@ struct NodePlan {
     /// Revocations must reach live sessions within 60 s; two stat calls every 5 s cost nothing.
     static let trustPause = Duration.seconds(5)
 
-    init(_ configuration: NodeConfiguration, identity: LoadedIdentity) {
+    /// - Parameter presharedKeys: by the name of the peer.
+    init(
+        _ configuration: NodeConfiguration, identity: LoadedIdentity, presharedKeys: [String: PresharedKey] = [:]
+    ) {
         var unresolved: [EndpointName] = []
         var warnings: [String] = []
         func resolve(_ name: EndpointName) -> Endpoint? {
@@ -42,7 +47,8 @@ struct NodePlan {
         peers = configuration.peers.map { peer in
             PeerConfiguration(
                 name: peer.name, peerID: peer.peerID, endpoint: peer.endpoint.flatMap(resolve),
-                allowedIPs: peer.allowedIPs, keepaliveSeconds: peer.keepaliveSeconds)
+                allowedIPs: peer.allowedIPs, keepaliveSeconds: peer.keepaliveSeconds,
+                presharedKey: presharedKeys[peer.name])
         }
         var called = Set(peers.compactMap(\.endpoint))
         let names = Set(configuration.peers.compactMap(\.endpoint))
@@ -55,6 +61,8 @@ struct NodePlan {
                     name: NodePlan.bootstrapName(name), peerID: nil, endpoint: endpoint, allowedIPs: [],
                     isBootstrap: true))
         }
+        for peer in configuration.peers { self.names[peer.name] = peer.endpoint }
+        for name in configuration.bootstrapPeers { self.names[NodePlan.bootstrapName(name)] = name }
         let endpoints = peers.compactMap(\.endpoint)
         let mtu = configuration.tunnel.mtu ?? NodePlan.automaticMTU(endpoints)
         parameters = NodeParameters(
@@ -64,6 +72,8 @@ struct NodePlan {
             maximumJobs: configuration.network.maximumConcurrentDatagrams,
             rekeyThreshold: .seconds(configuration.rekey.thresholdSeconds),
             rekeyInterval: .seconds(configuration.rekey.intervalSeconds), unixSeconds: UnixTime.now)
+        parameters.rekeyBytes = UInt64(configuration.rekey.bytes)
+        parameters.rekeyPackets = UInt64(configuration.rekey.packets)
         // Each caller costs two jobs at most, each peer one of its own, and the ephemerals one.
         jobCapacity = configuration.network.maximumConcurrentDatagrams * 2 + peers.count * 2 + 16
         var tunnel: EngineConfiguration.Tunnel?

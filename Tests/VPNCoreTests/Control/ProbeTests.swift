@@ -64,7 +64,7 @@ private final class ProbingNode {
             case .frame(let type, let payload) = session.openFrame(datagram, now: now)
         {
             if session.markConfirmed() { machine.firstDataReceived(session, now: now) }
-            if type != .ip && type != .pad { machine.controlFrame(session, type, payload, now: now) }
+            if type != .ip && type != .pad { machine.controlFrame(session, type, payload, on: .udp(source), now: now) }
         }
         drain(now)
     }
@@ -72,7 +72,7 @@ private final class ProbingNode {
     /// A control frame, as the packet workers report one.
     func take(_ type: FrameType, _ payload: [UInt8], _ now: Instant) {
         guard let session else { return fail("no session") }
-        machine.controlFrame(session, type, payload, now: now)
+        machine.controlFrame(session, type, payload, on: .udp(endpoint), now: now)
         drain(now)
     }
 }

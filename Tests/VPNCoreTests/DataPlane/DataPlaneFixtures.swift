@@ -16,18 +16,19 @@ enum Fixture {
         slotAtB: Int = 0, counterStart: UInt64 = 0x1234_5678, isConfirmedAtB: Bool = false,
         cipher: PacketCipher = .aes256GCM
     ) -> (Session, Session) {
-        func key(_ direction: UInt8) -> PacketKey {
-            PacketKey(
+        func key(_ direction: UInt8) -> KeyRatchet {
+            KeyRatchet(
                 cipher, key: Secret(copying: [UInt8](repeating: seed &+ direction, count: 32)),
                 iv: Secret(copying: [UInt8](repeating: seed ^ direction, count: 12)))
         }
         let id = [UInt8](repeating: seed, count: 16)
         let a = Session(
             id: id, localIndex: indexA, remoteIndex: indexB, peer: slotAtA, role: .initiator, cipher: cipher,
-            sendKey: key(100), receiveKey: key(200), counterStart: counterStart, isConfirmed: true, establishedAt: now)
+            sendKeys: key(100), receiveKeys: key(200), counterStart: counterStart, isConfirmed: true, establishedAt: now
+        )
         let b = Session(
             id: id, localIndex: indexB, remoteIndex: indexA, peer: slotAtB, role: .responder, cipher: cipher,
-            sendKey: key(200), receiveKey: key(100), counterStart: counterStart, isConfirmed: isConfirmedAtB,
+            sendKeys: key(200), receiveKeys: key(100), counterStart: counterStart, isConfirmed: isConfirmedAtB,
             establishedAt: now)
         return (a, b)
     }

@@ -63,8 +63,8 @@ import VPNCrypto
         #expect(drops.total == UInt64(datagram.count * 8))
         #expect(drops[.version] == 8 && drops[.bodyLength] == 16 && drops[.unknownIndex] == 32)
         // Of the eight types one bit away from 0x10, one is the other key phase; the rest are unknown.
-        #expect(drops[.unknownType] == 7 && drops[.keyPhase] == 1)
-        #expect(drops[.authentication] == UInt64((datagram.count - 8) * 8))
+        #expect(drops[.unknownType] == 7 && drops[.keyPhase] == 0)
+        #expect(drops[.authentication] == UInt64((datagram.count - 8) * 8 + 1))
         #expect(pair.b.firstData.isEmpty && pair.sessionB.statistics.packetsIn == 0)
         #expect(pair.b.receive(datagram) == .deliver(packet))
     }

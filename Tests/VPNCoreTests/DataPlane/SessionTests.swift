@@ -68,13 +68,6 @@ import VPNCrypto
         #expect(b.openFrame(second, now: Fixture.now) == .frame(.pad, []))
     }
 
-    @Test func theOddPhaseHasNoKeyYet() throws {
-        let (a, b) = Fixture.sessionPair()
-        var datagram = try #require(a.sealFrame(type: .pad, payload: [], now: Fixture.now))
-        datagram[1] = DatagramType.data1.rawValue
-        #expect(b.openFrame(datagram, now: Fixture.now) == .drop(.keyPhase))
-    }
-
     @Test func confirmationIsSaidOnce() {
         let (a, b) = Fixture.sessionPair()
         #expect(a.isConfirmed && !a.markConfirmed())

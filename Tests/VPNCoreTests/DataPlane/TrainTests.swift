@@ -99,7 +99,7 @@ import VPNTesting
 
         /// An authentic datagram with any plaintext at all.
         func sealed(_ plaintext: [UInt8], session: Int) throws -> [UInt8] {
-            let counter = try #require(senders[session].reserve(1))
+            let counter = senders[session].reserve(1).counter
             let header = OuterHeader(
                 type: .data0, bodyLength: UInt16(plaintext.count + Limits.tag),
                 receiverIndex: senders[session].remoteIndex, word: counter)

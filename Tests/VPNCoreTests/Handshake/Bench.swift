@@ -23,11 +23,11 @@ struct Bench {
 
     func composeS1(
         kind: InitiatorKind = .brief, to target: IdentityPublicKeys? = nil, signer: (any IdentitySigner)? = nil,
-        index: UInt32 = 0x0102_0304
+        index: UInt32 = 0x0102_0304, preshared: PresharedKeys = .none
     ) throws -> ComposedS1 {
         let work = S1Composition(
             signer: signer ?? initiator, responder: target ?? responder.publicKeys, cookie: cookie, ciphers: 1,
-            senderIndex: index, kind: kind, mtu: 1436, keepaliveSeconds: 0)
+            senderIndex: index, kind: kind, mtu: 1436, keepaliveSeconds: 0, presharedKeyID: preshared.id)
         return try work.perform(cryptography).get()
     }
 
@@ -38,21 +38,24 @@ struct Bench {
     }
 
     func composeS2(
-        _ opened: OpenedS1, pinned: IdentityPublicKeys?, signer: (any IdentitySigner)? = nil, offers: Offers? = nil
+        _ opened: OpenedS1, pinned: IdentityPublicKeys?, signer: (any IdentitySigner)? = nil, offers: Offers? = nil,
+        preshared: PresharedKeys = .none
     ) -> Result<ComposedS2, HandshakeFailure> {
         S2Composition(
             signer: signer ?? responder, opened: opened, pinnedKeys: pinned, senderIndex: 0x0A0B_0C0D,
             offers: offers ?? self.offers, token: [UInt8](repeating: 7, count: 32), mtu: 1436, keepaliveSeconds: 0,
-            lifetimeSeconds: 3600
+            lifetimeSeconds: 3600, preshared: preshared
         ).perform(cryptography)
     }
 
     func openS2(
-        _ message: [UInt8], _ s1: ComposedS1, retry: Offers? = nil, from keys: IdentityPublicKeys? = nil
+        _ message: [UInt8], _ s1: ComposedS1, retry: Offers? = nil, from keys: IdentityPublicKeys? = nil,
+        preshared: PresharedKeys = .none
     ) -> Result<OpenedS2, HandshakeFailure> {
         S2Opening(
             signer: initiator, ephemerals: s1.ephemerals, responder: keys ?? responder.publicKeys,
-            senderIndex: 0x0102_0304, offers: offers, offersInRetry: retry ?? offers, message: message
+            senderIndex: 0x0102_0304, offers: offers, offersInRetry: retry ?? offers, message: message,
+            preshared: preshared
         ).perform(cryptography)
     }
 }

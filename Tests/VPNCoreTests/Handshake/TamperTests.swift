@@ -112,7 +112,8 @@ import VPNTesting
         func opens(_ ephemeral: borrowing Secret, _ agreed: borrowing Secret) throws -> Bool {
             let own = try bench.initiator.decapsulate(s2.ciphertextToInitiator)
             let ck2 = KeySchedule.sessionChainingKey(
-                opened.chainingKey, ephemeral: ephemeral, agreed: agreed, initiator: own, h6)
+                opened.chainingKey, ephemeral: ephemeral, agreed: agreed, initiator: own, preshared: .none,
+                h6)
             let key = KeySchedule.expand(ck2, Labels.KeySchedule.s2Encryption, h6)
             return SealedPayload.open(
                 .aes256GCM, key: key, nonce: PayloadNonce.zero, associatedData: h6.hash, ciphertext: s2.sealedPayload)

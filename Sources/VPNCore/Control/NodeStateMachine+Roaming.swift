@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Peers that change their address (§7): a carrier is believed when the peer has answered there, never because a datagram came
+// from it. What a move knows: PathMove.
+internal import VPNCrypto
+
+extension NodeStateMachine {
+    /// An authentic datagram with the newest counter of its session came over another carrier than its peer is sent to.
+    ///
+    /// - Parameter bytes: of the datagrams that came so; no more go there before it is validated.
+    public mutating func carrierChanged(_ session: Session, to carrier: Carrier, bytes: Int, now: Instant) {
+        guard case .session(let slot)? = indices[session.localIndex], let peer = peers[slot],
+            peer.ring.current?.session === session, let old = peer.carrier, old != carrier, now >= peer.keptUntil
+        else { return }
+        if peer.move != nil {
+            // One at a time: whoever shows a new address with each datagram makes no more work than that. While a move is
+            // under way or just done, further ones wait for the next report.
+            if peer.move?.new == carrier { peers[slot]?.move?.credit(bytes) }
+            return
+        }
+        // The questions go out with the next timeout, at once: what came may itself be a question, whose answer has to be paid
+        // from the same bytes and goes first.
+        peers[slot]?.move = PathMove(
+            from: old, to: carrier, bytes: bytes, nonces: cryptography.randomBytes(16), now: now)
+    }
+
+    /// Asks again, or ends the waiting.
+    mutating func advanceMove(_ slot: PeerSlot, now: Instant) {
+        guard var move = peers[slot]?.move, now >= move.deadline else { return }
+        guard let session = peers[slot]?.ring.current?.session, let questions = move.advance(now: now) else {
+            peers[slot]?.move = nil
+            return
+        }
+        peers[slot]?.move = move
+        for (message, carrier) in questions {
+            guard let datagram = session.sealFrame(type: .pathChallenge, payload: message.encoded, now: now) else {
+                return
+            }
+            push(.transmit(datagram, carrier))
+        }
+    }
+
+    /// The other end wants to know whether we are where it heard us: the answer goes there, and is as long as the question.
+    mutating func answer(challenge payload: [UInt8], _ held: HeldSession, on carrier: Carrier, now: Instant) {
+        let slot = held.summary.slot
+        guard let message = PathMessage(payload) else { return drop(.pathMalformed) }
+        let second = now.nanoseconds / 1_000_000_000
+        var answers: (second: UInt64, count: Int) = peers[slot]?.pathAnswers ?? (second, 0)
+        if answers.second != second { answers = (second, 0) }
+        guard answers.count < Limits.pathAnswers else { return drop(.pathRate) }
+        peers[slot]?.pathAnswers = (second, answers.count + 1)
+        if peers[slot]?.move?.new == carrier { peers[slot]?.move?.payAnswer() }
+        guard let datagram = held.session.sealFrame(type: .pathResponse, payload: message.encoded, now: now) else {
+            return
+        }
+        push(.transmit(datagram, carrier))
+    }
+
+    mutating func receive(response payload: [UInt8], slot: PeerSlot, on carrier: Carrier, now: Instant) {
+        guard let message = PathMessage(payload) else { return drop(.pathMalformed) }
+        guard var move = peers[slot]?.move else { return drop(.pathUnknown) }
+        let wasDone = move.isDone
+        switch move.answered(message, on: carrier) {
+        case .unknown: drop(.pathUnknown)
+        case .move:
+            peers[slot]?.move = move
+            send(slot, over: move.new, now: now)
+            emit(.pathMoved(slot: slot, peerName: peers[slot]?.name ?? "", from: move.old, to: move.new))
+        case .stay:
+            peers[slot]?.move = nil
+            peers[slot]?.keptUntil = now + Limits.pathHeld
+            if wasDone { send(slot, over: move.old, now: now) }
+            emit(.pathKept(slot: slot, peerName: peers[slot]?.name ?? "", move.old, instead: move.new))
+        }
+    }
+
+    /// Everything goes over another carrier from now on.
+    private mutating func send(_ slot: PeerSlot, over carrier: Carrier, now: Instant) {
+        peers[slot]?.carrier = carrier
+        push(.dataPlane(.move(slot, carrier)))
+        guard let current = peers[slot]?.ring.current else { return }
+        searchPath(slot, over: carrier, peerMTU: current.summary.peerMTU, now: now)
+    }
+}
