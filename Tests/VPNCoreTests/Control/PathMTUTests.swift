@@ -37,7 +37,7 @@ import VPNTesting
     /// Probes of either node that were sent from then on: nothing else that is DATA is so long here.
     private func probes(_ scenario: Scenario, since: Instant) -> Int {
         scenario.network.capture.count {
-            $0.at >= since && $0.datagram.type == .data0 && $0.datagram.bytes.count > PathMTUTests.smallest
+            $0.at >= since && $0.datagram.type?.isData == true && $0.datagram.bytes.count > PathMTUTests.smallest
         }
     }
 

@@ -147,6 +147,11 @@ import VPNTesting
         network.updatePins(
             [PinnedPeer(keys: bad.identity.publicKeys, name: "alice", origin: .operatorAdded)], of: judge)
         #expect(!judge.isDegraded && judge.footprint.sessions == 0)
+        // It calls again once what it says stays without an answer.
+        for _ in 0..<2 {
+            network.run(for: .seconds(1))
+            network.sendInner(Scenario.packet(from: 1, to: 2, tag: 9), from: bad)
+        }
         network.run(for: .seconds(150))
         #expect(judge.footprint.sessions == 0 && judge.controlDrops[.handshakeRefused] > 0)
     }
