@@ -71,6 +71,9 @@ public final class VirtualHost {
     /// Sessions, handshakes and fragments that this node holds.
     public var footprint: ControlFootprint { machine.footprint }
 
+    /// What its operator sees.
+    public func snapshot(now: Instant) -> [PeerSnapshot] { machine.snapshot(now: now) }
+
     public var degradedSessions: UInt64 { machine.degradedSessions }
 
     /// Whether the session of the first configured peer stands on one signature.
@@ -102,6 +105,16 @@ public final class VirtualHost {
     func renew(_ slot: PeerSlot, now: Instant, send: (VirtualDatagram) -> Void) {
         machine.renew(slot, now: now)
         drain(now: now, send: send)
+    }
+
+    func ask(_ slot: PeerSlot, now: Instant, send: (VirtualDatagram) -> Void) -> Bool {
+        defer { drain(now: now, send: send) }
+        return machine.ask(slot, now: now)
+    }
+
+    func drop(_ slot: PeerSlot, now: Instant, send: (VirtualDatagram) -> Void) -> Bool {
+        defer { drain(now: now, send: send) }
+        return machine.drop(slot, now: now)
     }
 
     func close(now: Instant, send: (VirtualDatagram) -> Void) {

@@ -70,6 +70,12 @@ public final class VirtualNetwork {
         host.updateRevoked(ids, now: now) { self.send($0) }
     }
 
+    /// What an operator asks of a host: a sign of life from a peer.
+    public func ask(_ slot: PeerSlot, of host: VirtualHost) -> Bool { host.ask(slot, now: now) { self.send($0) } }
+
+    /// The end of its sessions with a peer.
+    public func drop(_ slot: PeerSlot, of host: VirtualHost) -> Bool { host.drop(slot, now: now) { self.send($0) } }
+
     public func sendInner(_ packet: [UInt8], from host: VirtualHost) {
         host.sendInner(packet, now: now) { self.send($0) }
     }

@@ -34,6 +34,28 @@ uint64_t clinux_boottime(void);
 /// Lets go of the pages of this process's code, which come back as they are used; bytes of code or −errno.
 long clinux_release_code(void);
 
+// ---- Local sockets
+
+/// Who is at the other end of a local socket, as the kernel knows it (SO_PEERCRED).
+struct clinux_caller {
+    int32_t pid;
+    uint32_t uid;
+    uint32_t gid;
+};
+
+/// Binds a new name and listens there, with a mode that holds from the first moment; descriptor or −errno.
+int clinux_local_listen(const char *_Nonnull path, uint32_t mode, int backlog);
+/// Connects, with a limit in seconds for each later read and write; descriptor or −errno.
+int clinux_local_connect(const char *_Nonnull path, int seconds);
+/// Waits for a caller; its descriptor, with a limit for each later read and write, or −errno.
+int clinux_local_accept(int fd, int seconds, struct clinux_caller *_Nonnull caller);
+/// Ends both directions, so that whoever waits there wakes.
+void clinux_local_shutdown(int fd);
+/// Sends all bytes, without a signal where nobody reads any more; 0 or −errno.
+int clinux_local_send(int fd, const uint8_t *_Nonnull bytes, unsigned long count);
+/// Waits until something can be read: 1, or 0 after so many milliseconds, or −errno.
+int clinux_wait_readable(int fd, int milliseconds);
+
 // ---- Waiting
 
 #define CLINUX_READABLE 1u

@@ -177,6 +177,7 @@ extension NodeStateMachine {
             case .request: answer(message, held, slot: slot, now: now)
             case .answer:
                 guard let sent = peer.keepaliveSent, message.timestamp == peer.keepaliveTimestamp else { return }
+                peers[slot]?.roundTrip = now.since(sent)
                 emit(.keepaliveAnswered(slot: slot, roundTrip: now.since(sent)))
             }
         case .pathChallenge: answer(challenge: payload, held, on: carrier, now: now)

@@ -36,6 +36,8 @@ struct Peer {
     /// When the last keepalive request went out, and its timestamp field.
     var keepaliveSent: Instant?
     var keepaliveTimestamp: UInt64 = 0
+    /// What the last answer to one took.
+    var roundTrip: TimeSpan?
     /// Since when something that we sent has had no answer at all.
     var unansweredSince: Instant?
     /// Questions without an answer since then.

@@ -5,7 +5,7 @@ internal import VPNCore
 
 enum ConfigurationTable {
     static let sections: [ConfigurationSection] = [
-        peer, security, network, tunnel, peers, bootstrap, rekey, keys, logging, relay, obfuscation, metrics,
+        peer, security, network, tunnel, peers, bootstrap, rekey, keys, logging, control, relay, obfuscation, metrics,
     ]
 
     /// All rows, by path.
@@ -183,6 +183,19 @@ enum ConfigurationTable {
             ConfigurationKey(
                 "logging.level", .text(.choice(LogLevelName.all)), default: .text("INFO"), reload: .live,
                 "TRACE, DEBUG, INFO, NOTICE, WARNING, ERROR or CRITICAL."),
+        ])
+
+    private static let control = ConfigurationSection(
+        "control", "The local socket by which `pqvpn status` and its kin reach this node.",
+        [
+            ConfigurationKey("control.enabled", .boolean, default: .boolean(true), "false: nobody can ask this node."),
+            ConfigurationKey(
+                "control.socket", .text(.path), default: .null,
+                "Where it is. null: <nickname>.sock in RUNTIME_DIRECTORY, XDG_RUNTIME_DIR/pqvpn or /run/pqvpn."),
+            ConfigurationKey(
+                "control.group", .text(.namePrefix), default: .text("pqvpn"),
+                "Members of this group of the system may use it, as root may; mode 0660. No effect where there is no such group."
+            ),
         ])
 
     private static let relay = ConfigurationSection(

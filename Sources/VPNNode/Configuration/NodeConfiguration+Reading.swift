@@ -91,6 +91,10 @@ extension NodeConfiguration {
             intervalSeconds: document.integer("rekey.interval_seconds"),
             thresholdSeconds: document.integer("rekey.threshold_seconds"), bytes: document.integer("rekey.bytes"),
             packets: document.integer("rekey.packets"))
+        control = Control(
+            isEnabled: document.boolean("control.enabled"),
+            socket: document.effective("control.socket").text.map(paths.absolute), group: document.text("control.group")
+        )
         logFile = document.effective("logging.file").text.map(paths.absolute)
         logLevel = Logger.Level(rawValue: document.text("logging.level").lowercased())!
     }

@@ -81,6 +81,13 @@ public struct NodeConfiguration: Sendable {
         public var packets: Int
     }
 
+    public struct Control: Sendable, Hashable {
+        public var isEnabled: Bool
+        /// Absolute; nil = by the nickname, in the directory of control sockets.
+        public var socket: String?
+        public var group: String
+    }
+
     /// The file as it was named, for messages.
     public var file: String
     public var nickname: String
@@ -91,6 +98,7 @@ public struct NodeConfiguration: Sendable {
     public var peers: [Peer]
     public var bootstrapPeers: [EndpointName]
     public var rekey: Rekey
+    public var control: Control
     /// Absolute; nil = standard error.
     public var logFile: String?
     public var logLevel: Logger.Level

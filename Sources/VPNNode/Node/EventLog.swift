@@ -140,9 +140,9 @@ struct EventLog {
         fields["s1_bytes"] = .stringConvertible(summary.s1Bytes)
         fields["s2_bytes"] = .stringConvertible(summary.s2Bytes)
         fields["kem"] = "ML-KEM-1024+brainpoolP512r1"
-        fields["signatures"] = "\(summary.isDegraded ? "ML-DSA-87" : "Ed25519+ML-DSA-87")"
+        fields["signatures"] = "\(summary.signatureNames)"
         fields["chained"] = .stringConvertible(summary.isChained)
-        fields["aead"] = "\(summary.cipher == .aes256GCM ? "AES-256-GCM" : "ChaCha20-Poly1305")"
+        fields["aead"] = "\(summary.cipherName)"
         return fields
     }
 

@@ -35,6 +35,9 @@ struct NameResolver {
 
     var isComplete: Bool { unresolved.isEmpty }
 
+    /// Names that no address was found for.
+    var unresolvedNames: [String] { unresolved.map(\.description) }
+
     /// Looks up the name behind which a peer is, if it is behind one, and if that is not under way already.
     mutating func ask(forPeer peer: String) {
         if let name = namesByPeer[peer] { ask(name) }

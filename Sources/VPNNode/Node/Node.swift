@@ -20,23 +20,31 @@ public actor Node {
         case stop
     }
 
-    private let configuration: NodeConfiguration
-    private let knownPeers: KnownPeersStore
+    let configuration: NodeConfiguration
+    let knownPeers: KnownPeersStore
     private let trustWatch: TrustWatch
     private let cryptography: any HandshakeCryptography
     private let ephemerals: EphemeralPool
-    private let engine: Engine
+    let engine: Engine
     private let pool: JobPool
     private let log: EventLog
     private let logger: Logger
     private let onReady: @Sendable () -> Void
     private let wakes: AsyncStream<Wake>
     private let waker: AsyncStream<Wake>.Continuation
-    private var machine: NodeStateMachine
+    var machine: NodeStateMachine
     private var timer: (due: Instant, task: Task<Void, Never>)?
-    private var names: NameResolver
+    private(set) var names: NameResolver
     /// Pins by first use that could not be written to known_peers.yaml.
-    private var unkept: [PinnedPeer] = []
+    private(set) var unkept: [PinnedPeer] = []
+    /// Whether the identity ends with the run.
+    let isTemporary: Bool
+    /// Of the interface, in bytes.
+    let mtu: Int
+    private(set) var isTunnelGone = false
+    /// Who waits for a peer's answer (Node+Control).
+    var pings: [UInt64: (slot: PeerSlot, continuation: CheckedContinuation<Double?, Never>)] = [:]
+    var nextPing: UInt64 = 0
     private var isStopping = false
     private var isMakingEphemeral = false
 
@@ -53,8 +61,10 @@ public actor Node {
         trustWatch = TrustWatch(knownPeers: knownPeers, revocations: revocations)
         self.logger = logger
         self.onReady = onReady
+        isTemporary = identity.isTemporary
         let plan = NodePlan(
             configuration, identity: identity, presharedKeys: try PresharedKeyFile.all(of: configuration.peers))
+        mtu = Int(plan.parameters.mtu)
         for warning in plan.warnings { logger.warning("\(warning)", metadata: ["event": "config.warning"]) }
         (wakes, waker) = AsyncStream.makeStream()
         ephemerals = EphemeralPool(capacity: NodePlan.ephemeralsKept)
@@ -106,6 +116,7 @@ public actor Node {
         }
         asking?.cancel()
         watcher.cancel()
+        endPings()
         timer?.task.cancel()
         machine.close(now: MonotonicClock.now)
         settle()
@@ -153,6 +164,7 @@ public actor Node {
             log.violation(session, reason)
             machine.sessionViolated(session, now: now)
         case .tunGone:
+            isTunnelGone = true
             logger.error(
                 "the tunnel interface is gone: restart the node to make it anew", metadata: ["event": "tunnel.gone"])
         case .offloadLost(let offloads, let errno):
@@ -172,7 +184,7 @@ public actor Node {
     // MARK: Actions
 
     /// Performs what the core wants done, then arms the timer for its next deadline.
-    private func settle() {
+    func settle() {
         while let action = machine.nextAction() { perform(action) }
         arm(machine.nextDeadline)
     }
@@ -194,6 +206,7 @@ public actor Node {
         case .emit(let event):
             log.record(event)
             switch event {
+            case .keepaliveAnswered(let slot, let roundTrip): answeredPings(slot, roundTrip)
             // Perhaps it lives elsewhere by now.
             case .peerSilent(_, let name, _), .handshakeTimedOut(_, _, let name, _): names.ask(forPeer: name)
             default: break

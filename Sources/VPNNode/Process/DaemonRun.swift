@@ -2,6 +2,7 @@
 // One run of the daemon from its command line to its end: what must be there before the node, and what must be gone after
 // it. The node itself is in Node/.
 internal import Foundation
+internal import Glibc
 internal import Logging
 internal import ServiceLifecycle
 internal import UnixSignals
@@ -91,8 +92,37 @@ public struct DaemonRun: Sendable {
                 logger.info("node is up", metadata: ["event": "node.ready"])
                 readiness.ready()
             })
+        let server = try controlServer(configuration, node, logger)
+        defer { server?.stop() }
         try await serve(node, logger: logger)
         logger.info("stopped", metadata: ["event": "node.stopped"])
+    }
+
+    /// A place that the operator named must be had; the usual one is a matter of luck, and a node without a socket works, too.
+    private func controlServer(
+        _ configuration: NodeConfiguration, _ node: Node, _ logger: Logger
+    ) throws -> ControlServer? {
+        guard configuration.control.isEnabled else { return nil }
+        func serve(_ path: String) throws -> ControlServer {
+            let server = try ControlServer(
+                path: path, group: configuration.control.group, control: node, logger: logger)
+            logger.info("control socket is open", metadata: ["event": "control.listening", "path": "\(path)"])
+            return server
+        }
+        if let path = configuration.control.socket { return try serve(path) }
+        let environment = ProcessInfo.processInfo.environment
+        let directory = ControlPlace.directory(environment)
+        let name = ControlPlace.fileName(configuration.nickname)
+        do {
+            let others = ControlPlace.running(environment)
+            let isTaken = others.contains("\(directory)/\(name)")
+            let free = isTaken ? "\(name.dropLast(".sock".count))-\(getpid()).sock" : name
+            return try serve("\(directory)/\(free)")
+        } catch {
+            logger.warning(
+                "no control socket: \(error)", metadata: ["event": "control.absent"])
+            return nil
+        }
     }
 
     private func overridden(_ loaded: NodeConfiguration) throws -> NodeConfiguration {

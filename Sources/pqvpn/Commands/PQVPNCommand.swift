@@ -13,7 +13,9 @@ struct PQVPNCommand: ParsableCommand {
             """,
         version: VersionReport().text,
         subcommands: [
-            RunCommand.self, KeygenCommand.self, PeerIDCommand.self, IdentityCommand.self, PeersCommand.self,
+            RunCommand.self, StatusCommand.self, TopCommand.self, SessionsCommand.self, PingCommand.self,
+            RekeyCommand.self, DropCommand.self, KeygenCommand.self, PeerIDCommand.self, IdentityCommand.self,
+            PeersCommand.self,
             ConfigCommand.self, SelfTestCommand.self, VersionCommand.self, DemoCommand.self,
         ],
         defaultSubcommand: RunCommand.self)

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Local stream sockets (AF_UNIX) with the credentials of who is at the other end.
+#define _GNU_SOURCE
+#include "clinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static int local_address(const char *path, struct sockaddr_un *address, socklen_t *length) {
+    size_t count = strlen(path);
+    if (count == 0 || count >= sizeof address->sun_path) return -ENAMETOOLONG;
+    memset(address, 0, sizeof *address);
+    address->sun_family = AF_UNIX;
+    memcpy(address->sun_path, path, count + 1);
+    *length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + count + 1);
+    return 0;
+}
+
+int clinux_local_listen(const char *path, uint32_t mode, int backlog) {
+    struct sockaddr_un address;
+    socklen_t length;
+    int failed = local_address(path, &address, &length);
+    if (failed) return failed;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    // The mode of a socket's file is that of the socket before it is bound: nobody gets in between.
+    if (fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&address, length) < 0) goto fail;
+    // A umask may have taken bits away at bind; the path is ours and nobody else may write to its directory.
+    if (chmod(path, mode) < 0 || listen(fd, backlog) < 0) goto fail;
+    return fd;
+fail:
+    failed = -errno;
+    close(fd);
+    return failed;
+}
+
+static int local_timeouts(int fd, int seconds) {
+    struct timeval patience = {.tv_sec = seconds, .tv_usec = 0};
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0) return -errno;
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0) return -errno;
+    return 0;
+}
+
+int clinux_local_connect(const char *path, int seconds) {
+    struct sockaddr_un address;
+    socklen_t length;
+    int failed = local_address(path, &address, &length);
+    if (failed) return failed;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    failed = local_timeouts(fd, seconds);
+    if (!failed && connect(fd, (struct sockaddr *)&address, length) < 0) failed = -errno;
+    if (!failed) return fd;
+    close(fd);
+    return failed;
+}
+
+int clinux_local_accept(int fd, int seconds, struct clinux_caller *caller) {
+    int got = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    if (got < 0) return -errno;
+    struct ucred who;
+    socklen_t length = sizeof who;
+    int failed = local_timeouts(got, seconds);
+    if (!failed && getsockopt(got, SOL_SOCKET, SO_PEERCRED, &who, &length) < 0) failed = -errno;
+    if (failed) {
+        close(got);
+        return failed;
+    }
+    caller->pid = who.pid;
+    caller->uid = who.uid;
+    caller->gid = who.gid;
+    return got;
+}
+
+void clinux_local_shutdown(int fd) { shutdown(fd, SHUT_RDWR); }
+
+int clinux_local_send(int fd, const uint8_t *bytes, unsigned long count) {
+    while (count > 0) {
+        ssize_t sent = send(fd, bytes, count, MSG_NOSIGNAL);
+        if (sent < 0) {
+            if (errno == EINTR) continue;
+            return -errno;
+        }
+        bytes += sent;
+        count -= (unsigned long)sent;
+    }
+    return 0;
+}
+
+int clinux_wait_readable(int fd, int milliseconds) {
+    struct pollfd entry = {.fd = fd, .events = POLLIN, .revents = 0};
+    int got = poll(&entry, 1, milliseconds);
+    if (got < 0) return errno == EINTR ? 0 : -errno;
+    return got;
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// A command's side of the local socket: a NodeControl that lives in another process.
+internal import Foundation
+internal import Glibc
+
+/// One connection to a running node. Blocking: for commands, not for servers.
+public struct ControlClient: ~Copyable {
+    private var connection: LocalConnection
+    private let path: String
+
+    /// Bytes of an answer: 65,536 peers of a kilobyte each.
+    private static let longestAnswer = 128 << 20
+
+    public init(path: String) throws {
+        self.path = path
+        do {
+            connection = try LocalConnection(path: path, seconds: 40)
+        } catch {
+            switch error.errno {
+            case ENOENT, ECONNREFUSED:
+                throw NodeFailure(.daemonNotRunning, "no node serves \(path): start one with `pqvpn run --config FILE`")
+            case EACCES, EPERM:
+                throw NodeFailure(
+                    .permission,
+                    "control socket \(path): permission denied: run as root, or join the group of the socket")
+            default: throw NodeFailure(.failure, "control socket \(path): \(error.reason)")
+            }
+        }
+    }
+
+    /// The answer as it came: one line of JSON. Throws what the node refused.
+    public mutating func ask(_ request: ControlRequest) throws -> String {
+        do {
+            let words = String(decoding: try JSONEncoder().encode(request), as: UTF8.self)
+            do throws(SystemCallError) {
+                try connection.write(line: words)
+            } catch {
+                // A node without room for us says so and hangs up: its words count more than the broken pipe.
+                guard error.errno == EPIPE || error.errno == ECONNRESET else { throw error }
+            }
+            guard let line = try connection.readLine(limit: Self.longestAnswer) else {
+                throw NodeFailure(.daemonNotRunning, "the node at \(path) ended")
+            }
+            if let failure = try? JSONDecoder().decode(Refusal.self, from: Data(line)),
+                failure.schema == FailureReport.schema
+            {
+                throw NodeFailure(ExitStatus(rawValue: failure.status) ?? .failure, failure.message)
+            }
+            return String(decoding: line, as: UTF8.self)
+        } catch let error as SystemCallError {
+            let isLate = error.errno == EAGAIN || error.errno == EWOULDBLOCK
+            throw NodeFailure(
+                isLate ? .timeout : .daemonNotRunning,
+                isLate ? "the node at \(path) does not answer" : "the node at \(path) ended")
+        }
+    }
+
+    /// The answer as a value.
+    public mutating func ask<Answer: Report & Decodable>(_ request: ControlRequest, as type: Answer.Type) throws
+        -> Answer
+    {
+        let line = try ask(request)
+        do {
+            return try JSONDecoder().decode(type, from: Data(line.utf8))
+        } catch {
+            throw NodeFailure(.failure, "the node at \(path) answers in another version: use the pqvpn that it runs")
+        }
+    }
+
+    private struct Refusal: Decodable {
+        let schema: String
+        let status: Int32
+        let message: String
+    }
+}

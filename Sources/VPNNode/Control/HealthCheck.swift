@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// What of a running node's state a person should know, each with the command that mends it. Codes are stable:
+// docs/operations.md lists them.
+
+/// Facts about a run that are not in its peers.
+struct HealthFacts: Sendable {
+    /// From the configuration.
+    var requiresBothSignatures = true
+    var trustsOnFirstUse = false
+    var isStrictOnFirstUse = false
+    var isTemporaryIdentity = false
+    var configurationFile = ""
+    /// Of the run.
+    var isMemoryLocked = true
+    /// Pins by first use that could not be written.
+    var unkeptPins = 0
+    var knownPeersFile = ""
+    var isTunnelGone = false
+    /// Names of endpoints that no address was found for.
+    var unresolved: [String] = []
+}
+
+enum HealthCheck {
+    typealias Finding = StatusReport.Finding
+
+    static func findings(_ facts: HealthFacts, peers: [StatusReport.Peer], drops: [String: UInt64]) -> [Finding] {
+        var found: [Finding] = []
+        if facts.isTunnelGone {
+            found.append(
+                Finding(
+                    "error", "TUNNEL_GONE", "the tunnel interface was deleted: nothing goes through",
+                    fix: "restart the node"))
+        }
+        for peer in peers where peer.isConfigured { found += findings(peer) }
+        for name in facts.unresolved.sorted() {
+            found.append(
+                Finding(
+                    "warning", "ENDPOINT_UNRESOLVED", "no address is known for \(name)",
+                    fix: "getent ahosts \(name.split(separator: ":").first.map(String.init) ?? name)"))
+        }
+        if facts.unkeptPins > 0 {
+            found.append(
+                Finding(
+                    "error", "PINS_NOT_KEPT",
+                    "\(facts.unkeptPins) identit\(facts.unkeptPins == 1 ? "y" : "ies") pinned at first use could not be written",
+                    fix: "make \(facts.knownPeersFile) writable"))
+        }
+        if !facts.requiresBothSignatures {
+            found.append(
+                Finding(
+                    "warning", "ONE_SIGNATURE_ALLOWED",
+                    "a peer set to --allow-partial is believed by its ML-DSA-87 signature alone",
+                    fix: "security.strict_sig_verify: true in \(facts.configurationFile)"))
+        }
+        if facts.trustsOnFirstUse, !facts.isStrictOnFirstUse {
+            found.append(
+                Finding(
+                    "warning", "STRANGERS_ARE_PINNED", "any identity that calls is pinned at its first contact",
+                    fix: "security.strict_tofu: true, or tofu: false, in \(facts.configurationFile)"))
+        }
+        if facts.isTemporaryIdentity {
+            found.append(
+                Finding(
+                    "warning", "TEMPORARY_IDENTITY", "this identity ends with this run: peers cannot pin it for good",
+                    fix: "pqvpn keygen, and keys.runtime_temp_keys: false"))
+        }
+        if !facts.isMemoryLocked {
+            found.append(
+                Finding(
+                    "warning", "MEMORY_NOT_LOCKED", "secrets may be written to swap",
+                    fix: "ulimit -l 65536, or LimitMEMLOCK=64M in the unit"))
+        }
+        if let count = drops["jobs_full"], count > 0 {
+            found.append(
+                Finding(
+                    "warning", "HANDSHAKES_DROPPED",
+                    "\(count) handshakes found no room: a flood, or too many peers at once",
+                    fix: "network.max_concurrent_datagrams, security.handshake_per_minute_per_ip"))
+        }
+        return found.filter { $0.severity == "error" } + found.filter { $0.severity != "error" }
+    }
+
+    private static func findings(_ peer: StatusReport.Peer) -> [Finding] {
+        var found: [Finding] = []
+        let place = peer.endpoint ?? "its endpoint"
+        switch peer.state {
+        case "silent":
+            found.append(
+                Finding(
+                    "error", "PEER_SILENT", "'\(peer.name)' does not answer any more at \(place)",
+                    fix: "pqvpn ping \(peer.name); see whether it runs and UDP reaches it"))
+        case "waiting", "connecting":
+            guard peer.failures > 0 else { break }
+            found.append(
+                Finding(
+                    "error", "PEER_UNREACHABLE",
+                    "'\(peer.name)' gave no answer at \(place), \(peer.failures) handshake\(peer.failures == 1 ? "" : "s") in a row",
+                    fix: "see whether it runs, UDP reaches it, and it has this node pinned: pqvpn peers list"))
+        case "connected":
+            if let session = peer.session, !session.signatures.contains("+") {
+                found.append(
+                    Finding(
+                        "error", "SESSION_DEGRADED", "the Ed25519 signature of '\(peer.name)' does not verify",
+                        fix:
+                            "give it new keys (pqvpn identity rotate there), then pqvpn peers set \(peer.name) --no-allow-partial"
+                    ))
+            }
+        default: break
+        }
+        return found
+    }
+}
