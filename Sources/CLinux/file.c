@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -43,6 +44,11 @@ void clinux_name_thread(const char *name) {
     char cut[16] = {0};
     strncpy(cut, name, sizeof cut - 1);
     pthread_setname_np(pthread_self(), cut);
+}
+
+void clinux_yield_to_others(int niceness) {
+    // Linux keeps a niceness for each thread; 0 is the calling one.
+    setpriority(PRIO_PROCESS, 0, niceness);
 }
 
 int clinux_enter_private_network(void) {

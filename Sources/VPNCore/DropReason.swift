@@ -76,6 +76,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case handshakeRate
     /// Public-key work in flight is at its limit.
     case jobsFull
+    /// A new S1 under a cookie that cost less than one costs now, while the line for public-key work is full.
+    case unpaid
     /// An S1 that was answered before.
     case s1Replay
     /// The other side's attempt loses against ours.
@@ -182,6 +184,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .handshakeRefused: "handshake_refused"
         case .handshakeRate: "handshake_rate"
         case .jobsFull: "jobs_full"
+        case .unpaid: "unpaid"
         case .s1Replay: "s1_replay"
         case .simultaneousOpen: "simultaneous_open"
         case .nextSessionYoung: "next_session_young"

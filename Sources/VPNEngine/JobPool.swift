@@ -6,7 +6,8 @@ import CLinux
 import Glibc
 import VPNLock
 
-/// A fixed number of threads that run jobs in the order of submission.
+/// A fixed number of threads that run jobs in the order of submission. Where processors are short they give way to the packet
+/// threads: a handshake may wait for a moment, and a flood of them is the cheapest way to keep processors busy.
 public final class JobPool: Sendable {
     public typealias Job = @Sendable () -> Void
 
@@ -20,6 +21,8 @@ public final class JobPool: Sendable {
     private final class Queue: Sendable {
         let state = Guarded(State())
         let capacity: Int
+        /// A tenth of the share of a packet thread: under load still some 50 handshakes a second and processor.
+        static let niceness: Int32 = 10
         /// Counts jobs, and one more for each thread that is to end.
         let semaphore: FileDescriptor
 
@@ -29,6 +32,7 @@ public final class JobPool: Sendable {
         }
 
         func run() {
+            clinux_yield_to_others(Self.niceness)
             while true {
                 _ = clinux_eventfd_take(semaphore.raw)
                 let job = state.withLock { state -> Job? in

@@ -24,6 +24,8 @@ long clinux_write_pieces(int fd, const struct clinux_piece *_Nonnull pieces, int
 int clinux_exchange(const char *_Nonnull path, const char *_Nonnull other);
 /// Names the calling thread; at most 15 bytes count.
 void clinux_name_thread(const char *_Nonnull name);
+/// Gives the calling thread less of a busy processor than others get: 1 … 19.
+void clinux_yield_to_others(int niceness);
 /// Moves the calling thread into a network namespace of its own, with its loopback interface up; 0 or −errno.
 int clinux_enter_private_network(void);
 /// Takes all capabilities from the calling thread (not from the process), for good; 0 or −errno.

@@ -14,8 +14,8 @@ struct InboundKey: Hashable {
 struct InboundHandshake {
     enum Stage {
         case collecting([[UInt8]?])
-        /// Complete, and in line for public-key work.
-        case waiting([UInt8], paid: UInt8)
+        /// Complete, and in line for public-key work. `load`: messages of its prefix and site in the minute before it came.
+        case waiting([UInt8], paid: UInt8, load: Int)
         /// Public-key work is under way.
         case working
         /// Answer i goes to whoever repeats fragment i.
@@ -131,11 +131,11 @@ struct InboundHandshakes {
 
     /// Who of those that wait is to be served next, or gives way first: whoever paid most for its cookie, then whoever asked
     /// least lately, then whoever waits longest.
-    func waiting(_ place: Place, load: (Carrier) -> Int) -> InboundKey? {
+    func waiting(_ place: Place) -> InboundKey? {
         var found: (key: InboundKey, rank: Rank)?
         for (key, entry) in entries {
-            guard case .waiting(_, let paid) = entry.stage else { continue }
-            let rank = Rank(paid: paid, load: load(key.carrier), created: entry.created)
+            guard case .waiting(_, let paid, let load) = entry.stage else { continue }
+            let rank = Rank(paid: paid, load: load, created: entry.created)
             if let best = found, place == .first ? !(rank < best.rank) : !(best.rank < rank) { continue }
             found = (key, rank)
         }

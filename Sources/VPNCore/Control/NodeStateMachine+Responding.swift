@@ -52,6 +52,7 @@ extension NodeStateMachine {
 
     mutating func receive(s1 datagram: [UInt8], on carrier: Carrier, now: Instant) {
         guard let fragment = S1Fragment(datagram) else { return drop(.s1Malformed) }
+        if isUnpaid(fragment, from: carrier) { return drop(.unpaid) }
         // §5, in this order: cookie, puzzle, mac1, reassembly, rate, public-key work.
         cookies.rotate(cryptography: cryptography, now: now)
         let verdict = cookies.check(
@@ -77,6 +78,16 @@ extension NodeStateMachine {
         }
     }
 
+    /// §5: where the line is full, whoever paid less than is asked now would be the last of it. Hoarded cookies are not even
+    /// looked at; who lies about what a cookie cost has a MAC that fails.
+    private func isUnpaid(_ fragment: S1Fragment, from carrier: Carrier) -> Bool {
+        guard inbound.waitingCount >= waitingCapacity, fragment.cookie[0] & 0x80 == 0,
+            fragment.cookie[1] < difficulty
+        else { return false }
+        return inbound[
+            InboundKey(carrier: carrier, senderIndex: fragment.senderIndex, message: fragment.messageHash)] == nil
+    }
+
     private mutating func admit(_ message: [UInt8], fragment: S1Fragment, key: InboundKey, now: Instant) {
         guard rate.admit(key.carrier, now: now) else {
             inbound.setStage(.ignored, of: key, until: now + Limits.reassemblyLifetime)
@@ -85,9 +96,11 @@ extension NodeStateMachine {
         cookies.spend(fragment.cookie, for: key.message)
         // A token is the dearest payment: whoever has one came through a whole handshake.
         let paid = fragment.cookie[0] & 0x80 != 0 ? UInt8.max : fragment.cookie[1]
-        inbound.setStage(.waiting(message, paid: paid), of: key, until: now + Limits.reassemblyLifetime)
+        inbound.setStage(
+            .waiting(message, paid: paid, load: rate.load(of: key.carrier, now: now)), of: key,
+            until: now + Limits.reassemblyLifetime)
         startWaiting(now: now)
-        if inbound.waitingCount > waitingCapacity, let last = waiting(.last, now: now) {
+        if inbound.waitingCount > waitingCapacity, let last = inbound.waiting(.last) {
             // Forgotten rather than refused: a repeat may find room.
             inbound.remove(last)
             rate.refund(last.carrier)
@@ -95,21 +108,10 @@ extension NodeStateMachine {
         }
     }
 
-    private func waiting(_ place: InboundHandshakes.Place, now: Instant) -> InboundKey? {
-        var loads: [SourcePrefix: Int] = [:]
-        return inbound.waiting(place) { carrier in
-            let prefix = SourcePrefix(carrier)
-            if let load = loads[prefix] { return load }
-            let load = rate.load(of: carrier, now: now)
-            loads[prefix] = load
-            return load
-        }
-    }
-
     /// Public-key work for those who wait, as far as there is room (`network.max_concurrent_datagrams`).
     mutating func startWaiting(now: Instant) {
-        while jobsForOthers < parameters.maximumJobs, inbound.waitingCount > 0, let key = waiting(.first, now: now),
-            let entry = inbound[key], case .waiting(let message, _) = entry.stage
+        while jobsForOthers < parameters.maximumJobs, inbound.waitingCount > 0, let key = inbound.waiting(.first),
+            let entry = inbound[key], case .waiting(let message, _, _) = entry.stage
         {
             inbound.setStage(.working, of: key, until: now + Limits.answerLifetime)
             jobsForOthers += 1

@@ -70,11 +70,12 @@ enum HealthCheck {
                     "warning", "MEMORY_NOT_LOCKED", "secrets may be written to swap",
                     fix: "ulimit -l 65536, or LimitMEMLOCK=64M in the unit"))
         }
-        if let count = drops["jobs_full"], count > 0 {
+        let refused = (drops["jobs_full"] ?? 0) &+ (drops["unpaid"] ?? 0)
+        if refused > 0 {
             found.append(
                 Finding(
                     "warning", "HANDSHAKES_DROPPED",
-                    "\(count) handshakes found no room: a flood, or too many peers at once",
+                    "\(refused) datagrams of handshakes found no room: a flood, or too many peers at once",
                     fix: "network.max_concurrent_datagrams, security.handshake_per_minute_per_ip"))
         }
         return found.filter { $0.severity == "error" } + found.filter { $0.severity != "error" }
