@@ -142,6 +142,7 @@ measure() { # WHICH...
         ping) measure_ping ;;
         tcp1) transfer tcp1_up 1 up; transfer tcp1_down 1 down ;;
         tcp4) transfer tcp4_up 4 up ping_load; transfer tcp4_down 4 down ;;
+        flood) measure_flood ;;
         udp64 | udp1300) measure_udp "${which#udp}" ;;
         esac
     done

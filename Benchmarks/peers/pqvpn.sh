@@ -38,3 +38,27 @@ client_up() { bg c "$NSC" "$BINARY" run --config "$W/c.yaml"; waitlink "$NSC" pq
 handshake_milliseconds() {
     sed -n '/"session.established"/s/.*"dur_s":"\{0,1\}\([0-9.]*\).*/\1/p' "$W/c.log" | head -n 1 | awk '{ print $1 * 1000 }'
 }
+# For ../flood.sh.
+responder_id() { "$BINARY" peerid "$W/s/identity.pub" --json | sed -n 's/.*"peer_id":"\([0-9a-f]*\)".*/\1/p'; }
+# Until its AEAD fails, such a message costs one decapsulation and one multiplication on the curve.
+messages_per_second() {
+    "$BINARY" selftest --json | jq --argjson cores "$(nproc)" '[.primitives[].nanoseconds] | add
+        | ($cores * 1e9 / (.derive + .decapsulate)) | floor'
+}
+newcomer() {
+    mkdir "$W/n$1"
+    "$BINARY" keygen --out "$W/n$1/keys" --nickname "n$1" >/dev/null
+    "$BINARY" peers add "$W/n$1/keys/identity.pub" --known-peers "$W/s/known_peers.yaml" >/dev/null
+    "$BINARY" peers add "$W/s/identity.pub" --name s --known-peers "$W/n$1/known_peers.yaml" >/dev/null
+    cat >"$W/n$1.yaml" <<END
+peer: { nickname: n$1 }
+keys: { runtime_temp_keys: false, dir: n$1/keys }
+security: { known_peers_file: n$1/known_peers.yaml }
+network: { bind_host: $2, listen_port: 9000 }
+tunnel: { enabled: false }
+control: { enabled: false }
+peers: [{ name: s, peer_id: "$(responder_id)", endpoint: "$OS:9000", allowed_ips: [] }]
+END
+}
+newcomer_up() { exec ip netns exec "$NSC" "$BINARY" run --config "$W/n$1.yaml" </dev/null >"$W/n$1.log" 2>&1; }
+newcomer_seconds() { sed -n '/"session.established"/s/.*"dur_s":"\{0,1\}\([0-9.]*\).*/\1/p' "$W/n$1.log" | head -n 1; }
