@@ -81,6 +81,15 @@ public struct NodeConfiguration: Sendable {
         public var packets: Int
     }
 
+    public struct Metrics: Sendable, Hashable {
+        /// `metrics.prometheus`.
+        public var isEnabled: Bool
+        public var bindHost: IPAddress
+        public var bindPort: UInt16
+        /// Whether each peer has series of its own.
+        public var isPerPeer: Bool
+    }
+
     /// The file as it was named, for messages.
     public var file: String
     public var nickname: String
@@ -91,6 +100,7 @@ public struct NodeConfiguration: Sendable {
     public var peers: [Peer]
     public var bootstrapPeers: [EndpointName]
     public var rekey: Rekey
+    public var metrics: Metrics
     /// Absolute; nil = standard error.
     public var logFile: String?
     public var logLevel: Logger.Level
