@@ -7,6 +7,11 @@ let collections: Target.Dependency = .product(name: "DequeModule", package: "swi
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let metrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
+let http: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
 let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -23,7 +28,12 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0", traits: []),
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
+        // No traits: its configuration files and their readers are not ours (docs/decisions/0017-metrics.md).
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1", traits: []),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
     ],
     targets: [
@@ -37,14 +47,18 @@ let package = Package(
         .target(name: "VPNEngine", dependencies: ["VPNCore", "VPNLock", "CLinux"]),
         .target(
             name: "VPNNode",
-            dependencies: ["VPNEngine", "VPNCore", "VPNCrypto", "CLinux", yams, logging, lifecycle, signals]),
-        .executableTarget(name: "pqvpn", dependencies: ["VPNNode", arguments]),
+            dependencies: ["VPNEngine", "VPNCore", "VPNCrypto", "CLinux", yams, logging, metrics, lifecycle, signals]),
+        .target(
+            name: "VPNManagement",
+            dependencies: ["VPNNode", "VPNCore", hummingbird, hummingbirdCore, http, nio, logging]),
+        .executableTarget(name: "pqvpn", dependencies: ["VPNNode", "VPNManagement", arguments]),
         .testTarget(name: "VPNCryptoTests", dependencies: ["VPNCrypto"]),
         .testTarget(name: "VPNCoreTests", dependencies: ["VPNCore", "VPNCrypto", "VPNTesting"]),
         .testTarget(
             name: "VPNEngineTests", dependencies: ["VPNEngine", "VPNCore", "VPNCrypto", "VPNLock", "VPNTesting"]),
         .testTarget(
-            name: "VPNNodeTests", dependencies: ["VPNNode", "VPNCrypto", "VPNCore", "VPNTesting", logging],
+            name: "VPNNodeTests",
+            dependencies: ["VPNManagement", "VPNNode", "VPNCrypto", "VPNCore", "VPNTesting", metrics, logging],
             exclude: ["Fixtures"]),
     ]
 )

@@ -204,12 +204,16 @@ struct ConfigurationTests {
         ),
         // Several at once, in the order of the file.
         Bad(
-            "network:\n  listen_port: x\n  bind_hst: 1\nmetrics: {prometheus: true}\n",
+            "network:\n  listen_port: x\n  bind_hst: 1\nmetrics: {prometheus: 1}\n",
             "2:16: error: network.listen_port: must be a whole number in 0…65535, is 'x'",
             "3:3: error: network.bind_hst: unknown key; did you mean 'bind_host'?",
-            "4:23: error: metrics.prometheus: true is refused: the Prometheus exporter is not there yet; this version accepts false"
+            "4:23: error: metrics.prometheus: must be true or false, is '1'"
         ),
         // Warnings.
+        Bad(
+            "metrics: {prometheus: true, bind_host: 192.0.2.1}\n",
+            "1:40: warning: metrics.bind_host: 192.0.2.1 lets others than this machine read the metrics, which tell who uses the tunnel when"
+        ),
         Bad(
             "security: {handshake_per_minute_per_ip: 0}\n",
             "1:41: warning: security.handshake_per_minute_per_ip: 0 lifts the limit: anybody can keep this node's processors busy"
@@ -272,7 +276,6 @@ struct ConfigurationTests {
         #expect(
             Set(issues.map(\.key)) == [
                 "security.strict_sig_verify", "relay.enabled", "relay.accept_circuits", "relay.exit_policy",
-                "metrics.prometheus",
             ])
         #expect(
             issues.allSatisfy {

@@ -155,7 +155,7 @@ struct ProcessTests {
     @Test func eventsAreDocumented() throws {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()
-        let sources = root.appendingPathComponent("Sources/VPNNode").path
+        let sources = root.appendingPathComponent("Sources").path
         let files = try #require(FileManager.default.enumerator(atPath: sources)).compactMap { $0 as? String }
         var events: Set<String> = []
         for file in files where file.hasSuffix(".swift") {

@@ -228,18 +228,20 @@ enum ConfigurationTable {
         ])
 
     private static let metrics = ConfigurationSection(
-        "metrics", "Export of counters.",
+        "metrics", "Counters for Prometheus, over HTTP.",
         [
             ConfigurationKey(
                 "metrics.prometheus", .boolean, default: .boolean(false),
-                state: .later(accepted: [.boolean(false)], reason: "the Prometheus exporter is not there yet"),
-                "Not there yet."),
+                "true: GET /metrics, /livez and /readyz are answered."),
             ConfigurationKey(
                 "metrics.bind_host", .text(.address), default: .text("127.0.0.1"),
-                "No effect while prometheus is false."),
+                "Address to bind. Whoever reaches it can read the metrics."),
             ConfigurationKey(
-                "metrics.bind_port", .integer(1...65535), default: .integer(9001),
-                "No effect while prometheus is false."),
+                "metrics.bind_port", .integer(0...65535), default: .integer(9001),
+                "TCP port. 0 = the kernel chooses."),
+            ConfigurationKey(
+                "metrics.per_peer", .boolean, default: .boolean(false),
+                "true: series of each peer, by its name in this file, for the first 1024 of them."),
         ])
 }
 

@@ -60,6 +60,7 @@ extension NodeConfiguration {
         document.checkPeers()
         document.checkIdentity()
         document.checkTrust()
+        document.checkMetrics()
         guard document.issues.allSatisfy({ $0.severity == .warning }) else { return nil }
         let paths = PathResolver(file: file)
         self.file = file
@@ -95,6 +96,9 @@ extension NodeConfiguration {
             isEnabled: document.boolean("control.enabled"),
             socket: document.effective("control.socket").text.map(paths.absolute), group: document.text("control.group")
         )
+        metrics = Metrics(
+            isEnabled: document.boolean("metrics.prometheus"), bindHost: IPAddress(document.text("metrics.bind_host"))!,
+            bindPort: UInt16(document.integer("metrics.bind_port")), isPerPeer: document.boolean("metrics.per_peer"))
         logFile = document.effective("logging.file").text.map(paths.absolute)
         logLevel = Logger.Level(rawValue: document.text("logging.level").lowercased())!
     }
@@ -208,6 +212,17 @@ extension ConfigurationDocument {
                 .conflict, "keys.runtime_temp_keys", at: mark("keys.runtime_temp_keys"),
                 "must not be true where peer.*_sk_file (line \(mark(given[0]).line)) name a persistent identity")
         }
+    }
+
+    /// Nobody is asked for a password there, and counts tell when and how much somebody uses the tunnel.
+    fileprivate mutating func checkMetrics() {
+        guard effective("metrics.prometheus").boolean == true,
+            let host = effective("metrics.bind_host").text.flatMap(IPAddress.init), !host.isLoopback
+        else { return }
+        report(
+            .outOfRange, "metrics.bind_host", at: mark("metrics.bind_host"),
+            "\(host) lets others than this machine read the metrics, which tell who uses the tunnel when",
+            severity: .warning)
     }
 
     fileprivate mutating func checkTrust() {

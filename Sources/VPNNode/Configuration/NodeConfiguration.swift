@@ -88,6 +88,15 @@ public struct NodeConfiguration: Sendable {
         public var group: String
     }
 
+    public struct Metrics: Sendable, Hashable {
+        /// `metrics.prometheus`.
+        public var isEnabled: Bool
+        public var bindHost: IPAddress
+        public var bindPort: UInt16
+        /// Whether each peer has series of its own.
+        public var isPerPeer: Bool
+    }
+
     /// The file as it was named, for messages.
     public var file: String
     public var nickname: String
@@ -99,6 +108,7 @@ public struct NodeConfiguration: Sendable {
     public var bootstrapPeers: [EndpointName]
     public var rekey: Rekey
     public var control: Control
+    public var metrics: Metrics
     /// Absolute; nil = standard error.
     public var logFile: String?
     public var logLevel: Logger.Level

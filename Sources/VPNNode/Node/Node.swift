@@ -28,6 +28,10 @@ public actor Node {
     let engine: Engine
     private let pool: JobPool
     private let log: EventLog
+    private var metrics = NodeMetrics()
+    /// Whether packets can flow.
+    var isReady: Bool { hasStarted && !isStopping }
+    private var hasStarted = false
     private let logger: Logger
     private let onReady: @Sendable () -> Void
     private let wakes: AsyncStream<Wake>
@@ -104,6 +108,7 @@ public actor Node {
         settle()
         let asking = names.isComplete ? nil : Task { await resolveUntilFound() }
         let watcher = Task { await watchTrust() }
+        hasStarted = true
         onReady()
         ProcessMemory.releaseCode()
         await withTaskCancellationHandler {
@@ -205,6 +210,7 @@ public actor Node {
             }
         case .emit(let event):
             log.record(event)
+            metrics.record(event)
             switch event {
             case .keepaliveAnswered(let slot, let roundTrip): answeredPings(slot, roundTrip)
             // Perhaps it lives elsewhere by now.
@@ -233,6 +239,18 @@ public actor Node {
             do { try ephemerals.refill(upTo: ready + 1) } catch { return }
             waker.yield(.ephemeralMade)
         }
+    }
+
+    // MARK: Metrics
+
+    /// All metrics but those of the process. Between two inputs, as all that an actor does.
+    func metricFamilies() -> [MetricFamily] {
+        let observation = NodeObservation(
+            isReady: isReady, counters: engine.counters(), drops: machine.drops.nonZero, footprint: machine.footprint,
+            census: machine.census, peers: configuration.metrics.isPerPeer ? machine.traffic : [],
+            insecureSettings: configuration.insecureSettings, refusedSeries: metrics.registry.refused,
+            now: MonotonicClock.now, unixSeconds: UnixTime.now)
+        return observation.families + metrics.registry.families
     }
 
     // MARK: Trust

@@ -23,10 +23,13 @@ public struct DaemonRun: Sendable {
     public var readiness: Readiness
     /// Leaves the directory that it was started in.
     public var isDaemon: Bool
+    /// What runs beside the node.
+    public var companions: [NodeCompanion]
 
     public init(
         configurationFile: String, logLevel: String? = nil, pidFile: String? = nil, usesPersistentKeys: Bool = false,
-        passphraseFile: String? = nil, readiness: Readiness = Readiness(descriptor: nil), isDaemon: Bool = false
+        passphraseFile: String? = nil, readiness: Readiness = Readiness(descriptor: nil), isDaemon: Bool = false,
+        companions: [NodeCompanion] = []
     ) {
         self.configurationFile = configurationFile
         self.logLevel = logLevel
@@ -35,6 +38,7 @@ public struct DaemonRun: Sendable {
         self.passphraseFile = passphraseFile
         self.readiness = readiness
         self.isDaemon = isDaemon
+        self.companions = companions
     }
 
     /// Runs until SIGINT, SIGTERM or SIGHUP. Throws ``NodeFailure`` where the node cannot start or breaks; whoever waits
@@ -85,16 +89,21 @@ public struct DaemonRun: Sendable {
         // Whatever it was started in may be unmounted some day.
         if isDaemon { _ = FileManager.default.changeCurrentDirectoryPath("/") }
         let readiness = readiness
+        let gate = StartGate {
+            logger.info("node is up", metadata: ["event": "node.ready"])
+            readiness.ready()
+        }
         let node = try Node(
             configuration: configuration, identity: identity, knownPeers: knownPeers, revocations: revocations,
-            logger: logger,
-            onReady: {
-                logger.info("node is up", metadata: ["event": "node.ready"])
-                readiness.ready()
-            })
+            logger: logger, onReady: { gate.arrive() })
         let server = try controlServer(configuration, node, logger)
         defer { server?.stop() }
-        try await serve(node, logger: logger)
+        let context = NodeCompanion.Context(configuration: configuration, node: node, logger: logger)
+        let beside = try companions.compactMap { try $0.make(context) }.map { body in
+            gate.expectOneMore()
+            return CompanionService(body: body, onServing: { gate.arrive() })
+        }
+        try await serve(node, beside: beside, logger: logger)
         logger.info("stopped", metadata: ["event": "node.stopped"])
     }
 
@@ -157,14 +166,14 @@ public struct DaemonRun: Sendable {
         return try RuntimeKeyDirectory(prefix: prefix, descriptor: identity.descriptor)
     }
 
-    private func serve(_ node: Node, logger: Logger) async throws {
+    private func serve(_ node: Node, beside companions: [CompanionService], logger: Logger) async throws {
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [
                     .init(service: NodeService(node: node), successTerminationBehavior: .gracefullyShutdownGroup)
-                ],
+                ] + companions.map { .init(service: $0) },
                 gracefulShutdownSignals: [.sigint, .sigterm, .sighup], logger: quiet))
         try await group.run()
     }

@@ -2,6 +2,7 @@
 // `pqvpn run`: the daemon, in the foreground or not.
 internal import ArgumentParser
 internal import Foundation
+internal import VPNManagement
 internal import VPNNode
 
 struct RunCommand: AsyncParsableCommand {
@@ -44,7 +45,7 @@ struct RunCommand: AsyncParsableCommand {
             configurationFile: configurationFile, logLevel: logLevel, pidFile: pidFile,
             usesPersistentKeys: usesPersistentKeys, passphraseFile: passphrase.passphraseFile,
             readiness: Readiness(descriptor: readinessDescriptor),
-            isDaemon: readinessDescriptor != nil)
+            isDaemon: readinessDescriptor != nil, companions: [MetricsServer.companion])
         try await daemon.run()
     }
 
