@@ -14,7 +14,7 @@ public struct MetricsServer: Sendable {
     public static let companion = NodeCompanion { context in
         guard context.configuration.metrics.isEnabled else { return nil }
         let settings = context.configuration.metrics
-        let page = MetricPage(context.node)
+        let page = MetricPage(context.node, output: context.output)
         let server = MetricsServer(
             host: "\(settings.bindHost)", port: Int(settings.bindPort), logger: context.logger,
             metrics: { await page.text($0) }, isReady: { await page.isReady })

@@ -207,7 +207,7 @@ struct ConfigurationTests {
             "network:\n  listen_port: x\n  bind_hst: 1\nmetrics: {prometheus: 1}\n",
             "2:16: error: network.listen_port: must be a whole number in 0…65535, is 'x'",
             "3:3: error: network.bind_hst: unknown key; did you mean 'bind_host'?",
-            "4:23: error: metrics.prometheus: must be true or false, is '1'"
+            "4:23: error: metrics.prometheus: must be true or false, is 1"
         ),
         // Warnings.
         Bad(

@@ -176,6 +176,38 @@ struct DaemonTests {
         #expect(alices.map(\.peerID.hex) == [bobsID] && alices.first?.origin == .firstUse)
         #expect(bobs.map(\.peerID.hex) == [alicesID] && bobs.first?.origin == .firstUse)
     }
+
+    @Test func aDaemonRotatesItsLogAndScrubsAddresses() throws {
+        let scratch = try Scratch()
+        for name in ["alice", "bob"] {
+            try FileManager.default.createDirectory(
+                atPath: scratch.file(name), withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        }
+        let common = Self.quiet + "security: { tofu: true }\n"
+        let logging = "logging: { level: TRACE, scrub_addresses: true"
+        try scratch.write(common + "\(logging) }\n", to: "bob/c.yaml")
+        let bob = try RunningDaemon(["--config", "bob/c.yaml"], in: scratch, log: "bob.log")
+        let address = try #require(bob.event("node.listening")?["address"] as? String)
+        try scratch.write(
+            common + "\(logging), file: a.log, max_size_bytes: 600, max_files: 2 }\n"
+                + "peers: [{ name: bob, endpoint: \"\(address)\" }]\n", to: "alice/c.yaml")
+        let alice = try RunningDaemon(["--config", "alice/c.yaml"], in: scratch, log: "alice.log")
+        #expect(bob.event("session.established") != nil, "\(bob.text)")
+        #expect(alice.end(with: SIGTERM) == 0 && bob.end(with: SIGTERM) == 0)
+        let names = try FileManager.default.contentsOfDirectory(atPath: scratch.file("alice")).filter {
+            $0.hasPrefix("a.log")
+        }
+        #expect(names.sorted() == ["a.log", "a.log.1", "a.log.2"])
+        for name in names {
+            let text = try scratch.read("alice/\(name)")
+            #expect(
+                text.split(separator: "\n").allSatisfy {
+                    (try? JSONSerialization.jsonObject(with: Data($0.utf8))) != nil
+                })
+        }
+        let told = bob.text.split(separator: "\n").filter { $0.contains("\"endpoint\"") }
+        #expect(!told.isEmpty && told.allSatisfy { $0.contains(#""endpoint":"scrubbed""#) }, "\(told)")
+    }
 }
 
 extension Data {

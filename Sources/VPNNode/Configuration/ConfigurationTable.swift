@@ -183,6 +183,14 @@ enum ConfigurationTable {
             ConfigurationKey(
                 "logging.level", .text(.choice(LogLevelName.all)), default: .text("INFO"), reload: .live,
                 "TRACE, DEBUG, INFO, NOTICE, WARNING, ERROR or CRITICAL."),
+            ConfigurationKey(
+                "logging.max_size_bytes", .integer(0...1_099_511_627_776), default: .integer(67_108_864),
+                "At this size the file becomes FILE.1, FILE.1 becomes FILE.2, and a new one begins. 0 = never."),
+            ConfigurationKey(
+                "logging.max_files", .integer(1...1000), default: .integer(5), "Old files that are kept."),
+            ConfigurationKey(
+                "logging.scrub_addresses", .boolean, default: .boolean(false),
+                "true: addresses of other nodes are not logged."),
         ])
 
     private static let control = ConfigurationSection(

@@ -100,6 +100,10 @@ extension NodeConfiguration {
             isEnabled: document.boolean("metrics.prometheus"), bindHost: IPAddress(document.text("metrics.bind_host"))!,
             bindPort: UInt16(document.integer("metrics.bind_port")), isPerPeer: document.boolean("metrics.per_peer"))
         logFile = document.effective("logging.file").text.map(paths.absolute)
+        logFileLimits = LogFileLimits(
+            maximumSize: document.integer("logging.max_size_bytes"), maximumFiles: document.integer("logging.max_files")
+        )
+        scrubsAddresses = document.boolean("logging.scrub_addresses")
         logLevel = Logger.Level(rawValue: document.text("logging.level").lowercased())!
     }
 }

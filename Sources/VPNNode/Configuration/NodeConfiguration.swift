@@ -112,6 +112,9 @@ public struct NodeConfiguration: Sendable {
     /// Absolute; nil = standard error.
     public var logFile: String?
     public var logLevel: Logger.Level
+    public var logFileLimits: LogFileLimits
+    /// Other nodes' addresses are not logged.
+    public var scrubsAddresses: Bool
     /// Directory of the persistent identity, absolute, whether or not this run uses it.
     public var keyDirectory: String
     /// Absolute; nil = none.

@@ -4,84 +4,88 @@
 internal import Foundation
 internal import Glibc
 public import Logging
-internal import Synchronization
 
 public enum LogFormat: String, Sendable { case text, json }
 
 /// Standard error or a file, in one of the two formats.
 public struct LogOutput: Sendable {
-    public let format: LogFormat
+    public var format: LogFormat { sink.format }
+    /// The last lines of this output.
+    public var ring: LogRing { sink.ring }
+    /// Lines that could not be written since the start.
+    public var linesLost: UInt64 { sink.linesLost }
+    /// `logging.scrub_addresses`: addresses of other nodes are not shown. For loggers that are made afterwards.
+    public var scrubsAddresses = false
+
     private let sink: LogSink
+    private let levelSwitch: LogLevelSwitch
 
     /// Standard error: text where it is a terminal, else JSON lines.
     public static func standardError() throws -> LogOutput {
         let format: LogFormat = isatty(STDERR_FILENO) == 1 ? .text : .json
         let file = try OpenFile(duplicating: STDERR_FILENO, path: "standard error")
-        return LogOutput(format: format, sink: LogSink(file))
+        return LogOutput(LogSink(.descriptor(file), format: format))
     }
 
-    /// Appends JSON lines to a file of mode 0600, which is made where it is absent.
-    public static func file(_ path: String) throws -> LogOutput {
-        do {
-            let file = try OpenFile(path, O_WRONLY | O_APPEND | O_CREAT, mode: 0o600)
-            let status = try file.status()
-            guard status.kind == .regular, status.permissions & 0o022 == 0 else {
-                throw NodeFailure(.permission, "log file \(path) is no regular file, or others can write to it")
-            }
-            return LogOutput(format: .json, sink: LogSink(file))
-        } catch let error as SystemCallError {
-            let reason = error.errno == ELOOP ? "is a symbolic link, which is refused" : error.reason
-            throw NodeFailure(error.errno == EACCES ? .permission : .failure, "log file \(path): \(reason)")
-        }
+    /// Appends JSON lines to a file of mode 0600, which is made where it is absent and put aside where it is too long.
+    public static func file(_ path: String, limits: LogFileLimits = LogFileLimits()) throws -> LogOutput {
+        LogOutput(LogSink(.file(try LogFile(path, limits)), format: .json))
     }
 
-    private init(format: LogFormat, sink: LogSink) {
-        self.format = format
+    private init(_ sink: LogSink) {
         self.sink = sink
+        levelSwitch = LogLevelSwitch(.info)
     }
 
     /// Hands each line to a closure, for tests.
-    init(format: LogFormat, write: @escaping @Sendable (String) -> Void) {
-        self.init(format: format, sink: LogSink(write))
+    init(
+        format: LogFormat, clock: (@Sendable () -> Double)? = nil, write: @escaping @Sendable (String) throws -> Void
+    ) {
+        if let clock {
+            self.init(LogSink(.closure(write), format: format, clock: clock))
+        } else {
+            self.init(LogSink(.closure(write), format: format))
+        }
     }
 
     /// A logger of one component: "node", "handshake", "engine"…
+    ///
+    /// - Parameter level: of all loggers of this output from now on.
     public func logger(_ component: String, level: Logger.Level) -> Logger {
-        Logger(label: component) { label in
-            LineLogHandler(component: label, format: format, sink: sink, logLevel: level)
+        setLevel(level)
+        return Logger(label: component) { label in
+            LineLogHandler(
+                component: label, sink: sink, levelSwitch: levelSwitch, scrubsAddresses: scrubsAddresses)
         }
     }
-}
 
-/// Writes whole lines, one at a time. A line that cannot be written is lost: logging never stops a node.
-private final class LogSink: Sendable {
-    private enum Target: ~Copyable {
-        case file(OpenFile)
-        case closure(@Sendable (String) -> Void)
-    }
+    public var level: Logger.Level { levelSwitch.level }
 
-    private let target: Mutex<Target>
-
-    init(_ file: consuming OpenFile) { target = Mutex(.file(file)) }
-    init(_ write: @escaping @Sendable (String) -> Void) { target = Mutex(.closure(write)) }
-
-    func write(_ line: String) {
-        target.withLock { target in
-            switch target {
-            case .file(let file): try? file.write([UInt8]((line + "\n").utf8))
-            case .closure(let write): write(line)
-            }
-        }
-    }
+    /// Changes the level of all loggers of this output but those that were given one of their own.
+    public func setLevel(_ level: Logger.Level) { levelSwitch.level = level }
 }
 
 private struct LineLogHandler: LogHandler {
     let component: String
-    let format: LogFormat
     let sink: LogSink
-    var logLevel: Logger.Level
+    let levelSwitch: LogLevelSwitch
+    let scrubsAddresses: Bool
+    /// Set by who set the level of one logger.
+    private var ownLevel: Logger.Level?
     var metadata: Logger.Metadata = [:]
     var metadataProvider: Logger.MetadataProvider?
+
+    init(component: String, sink: LogSink, levelSwitch: LogLevelSwitch, scrubsAddresses: Bool) {
+        self.component = component
+        self.sink = sink
+        self.levelSwitch = levelSwitch
+        self.scrubsAddresses = scrubsAddresses
+    }
+
+    var logLevel: Logger.Level {
+        get { ownLevel ?? levelSwitch.level }
+        set { ownLevel = newValue }
+    }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
@@ -93,16 +97,9 @@ private struct LineLogHandler: LogHandler {
         if let provided = metadataProvider?.get() { fields.merge(provided) { _, new in new } }
         if let given = event.metadata { fields.merge(given) { _, new in new } }
         if let error = event.error { fields["error"] = .string(String(describing: error)) }
+        if scrubsAddresses { fields = fields.mapValues(\.scrubbed) }
         // One logger serves the whole node; what a line is about may be narrower than who writes it.
-        let component = fields.removeValue(forKey: "component").map { String(describing: $0) } ?? component
-        // A line may be of another component than its logger, as those are that tell of the core's events.
         let part = fields.removeValue(forKey: "component").map(String.init(describing:)) ?? component
-        let record = LogRecord(
-            time: Date().timeIntervalSince1970, level: event.level, component: part,
-            message: event.message.description, metadata: fields)
-        switch format {
-        case .text: sink.write(record.text(secondsFromGMT: TimeZone.current.secondsFromGMT()))
-        case .json: sink.write(record.json)
-        }
+        sink.write(event.level, part, event.message.description, fields)
     }
 }

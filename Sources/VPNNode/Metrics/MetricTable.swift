@@ -82,6 +82,8 @@ enum MetricTable {
         "pqvpn_metric_series_refused_total",
         "Series beyond a limit, added up under \"other\"; peers beyond it, left out.")
 
+    static let linesLost = counter("pqvpn_log_lines_lost_total", "Log lines that could not be written.")
+
     /// Only with metrics.per_peer.
     static let peerReceived = peer(
         "pqvpn_peer_sessions_received_bytes", "UDP payload received over the sessions that a peer has now.")

@@ -14,7 +14,7 @@ struct EventLog {
             line(
                 .info, "handshake started", "handshake.started", id,
                 [
-                    "peer_name": "\(name)", "endpoint": "\(endpoint.text)", "attempt": .stringConvertible(attempt),
+                    "peer_name": "\(name)", "endpoint": .address(endpoint), "attempt": .stringConvertible(attempt),
                     "role": "initiator",
                 ])
         case .sessionEstablished(let summary):
@@ -40,12 +40,12 @@ struct EventLog {
             line(
                 .warning, "handshake refused", "handshake.refused", id,
                 [
-                    "role": "\(role.rawValue)", "reason": "\(failure.rawValue)", "endpoint": "\(carrier.text)",
+                    "role": "\(role.rawValue)", "reason": "\(failure.rawValue)", "endpoint": .address(carrier),
                 ])
         case .identityRefused(let id, let peer, let refusal, let carrier, let expected, let name):
             var fields: Logger.Metadata = [
                 "peer": "\(peer.short)", "peer_id": "\(peer.hex)", "reason": "\(refusal.rawValue)",
-                "endpoint": "\(carrier.text)",
+                "endpoint": .address(carrier),
             ]
             if !name.isEmpty { fields["peer_name"] = "\(name)" }
             if let expected { fields["expected_peer_id"] = "\(expected.hex)" }
@@ -78,12 +78,12 @@ struct EventLog {
         case .pathMoved(_, let name, let from, let to):
             line(
                 .notice, "peer is reached at another address now", "path.moved", nil,
-                ["peer_name": "\(name)", "endpoint": "\(to.text)", "earlier": "\(from.text)"])
+                ["peer_name": "\(name)", "endpoint": .address(to), "earlier": .address(from)])
         case .pathKept(_, let name, let carrier, let other):
             line(
                 .warning, "datagrams of a peer came from an address where it is not: repeated by somebody on the way",
                 "path.kept", nil,
-                ["peer_name": "\(name)", "endpoint": "\(carrier.text)", "refused": "\(other.text)"])
+                ["peer_name": "\(name)", "endpoint": .address(carrier), "refused": .address(other)])
         case .peerSilent(_, let name, let missed):
             line(
                 .warning, "peer is silent: new handshake", "peer.silent", nil,
@@ -101,7 +101,7 @@ struct EventLog {
             ])
     }
 
-    /// What one run moved and dropped, by reason: until there are metrics, the only place to see it.
+    /// What one run moved and dropped, by reason: for who has no metrics, the only place to see it.
     func totals(_ counters: EngineCounters, control: DropCounters, degradedSessions: UInt64) {
         var drops: [String: Int] = [:]
         for (reason, count) in counters.drops + control.nonZero { drops[reason.name, default: 0] += Int(count) }
@@ -135,7 +135,7 @@ struct EventLog {
     private func describe(_ summary: SessionSummary) -> Logger.Metadata {
         var fields = short(summary)
         fields["peer_id"] = "\(summary.peer.hex)"
-        fields["endpoint"] = "\(summary.carrier.text)"
+        fields["endpoint"] = .address(summary.carrier)
         fields["dur_s"] = .stringConvertible(rounded(summary.duration))
         fields["s1_bytes"] = .stringConvertible(summary.s1Bytes)
         fields["s2_bytes"] = .stringConvertible(summary.s2Bytes)

@@ -243,6 +243,9 @@ public actor Node {
 
     // MARK: Metrics
 
+    /// Whatever their state.
+    var sessionCount: Int { machine.footprint.sessions }
+
     /// All metrics but those of the process. Between two inputs, as all that an actor does.
     func metricFamilies() -> [MetricFamily] {
         let observation = NodeObservation(

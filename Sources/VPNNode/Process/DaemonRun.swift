@@ -58,7 +58,10 @@ public struct DaemonRun: Sendable {
         let configuration = try overridden(loaded.configuration)
         let pid = try pidFile.map { try PIDFile(path: PathResolver(file: "./x").absolute($0)) }
         defer { pid?.remove() }
-        let output = try configuration.logFile.map(LogOutput.file) ?? LogOutput.standardError()
+        let limits = configuration.logFileLimits
+        var output =
+            try configuration.logFile.map { try LogOutput.file($0, limits: limits) } ?? LogOutput.standardError()
+        output.scrubsAddresses = configuration.scrubsAddresses
         let logger = output.logger("node", level: configuration.logLevel)
         for warning in loaded.warnings {
             logger.warning(
@@ -98,11 +101,15 @@ public struct DaemonRun: Sendable {
             logger: logger, onReady: { gate.arrive() })
         let server = try controlServer(configuration, node, logger)
         defer { server?.stop() }
-        let context = NodeCompanion.Context(configuration: configuration, node: node, logger: logger)
-        let beside = try companions.compactMap { try $0.make(context) }.map { body in
-            gate.expectOneMore()
-            return CompanionService(body: body, onServing: { gate.arrive() })
-        }
+        let context = NodeCompanion.Context(
+            configuration: configuration, node: node, output: output, logger: logger)
+        let diagnostics = CompanionService(body: { _ in try await Diagnostics(node: node, logger: logger).run() }) {}
+        let beside =
+            try [diagnostics]
+            + companions.compactMap { try $0.make(context) }.map { body in
+                gate.expectOneMore()
+                return CompanionService(body: body, onServing: { gate.arrive() })
+            }
         try await serve(node, beside: beside, logger: logger)
         logger.info("stopped", metadata: ["event": "node.stopped"])
     }

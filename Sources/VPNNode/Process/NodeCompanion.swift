@@ -14,6 +14,8 @@ public struct NodeCompanion: Sendable {
     public struct Context: Sendable {
         public let configuration: NodeConfiguration
         public let node: Node
+        /// Where its log goes, with the last lines of it.
+        public let output: LogOutput
         public let logger: Logger
     }
 
