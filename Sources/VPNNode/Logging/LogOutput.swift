@@ -47,8 +47,13 @@ public struct LogOutput: Sendable {
 
     /// A logger of one component: "node", "handshake", "engine"…
     public func logger(_ component: String, level: Logger.Level) -> Logger {
+        logger(component, threshold: LogThreshold(level))
+    }
+
+    /// One whose level follows a threshold that may change while it is used.
+    public func logger(_ component: String, threshold: LogThreshold) -> Logger {
         Logger(label: component) { label in
-            LineLogHandler(component: label, format: format, sink: sink, logLevel: level)
+            LineLogHandler(component: label, format: format, sink: sink, threshold: threshold)
         }
     }
 }
@@ -79,9 +84,23 @@ private struct LineLogHandler: LogHandler {
     let component: String
     let format: LogFormat
     let sink: LogSink
-    var logLevel: Logger.Level
+    let threshold: LogThreshold
+    /// Of a copy that somebody set a level of its own for.
+    private var ownLevel: Logger.Level?
     var metadata: Logger.Metadata = [:]
     var metadataProvider: Logger.MetadataProvider?
+
+    init(component: String, format: LogFormat, sink: LogSink, threshold: LogThreshold) {
+        self.component = component
+        self.format = format
+        self.sink = sink
+        self.threshold = threshold
+    }
+
+    var logLevel: Logger.Level {
+        get { ownLevel ?? threshold.level }
+        set { ownLevel = newValue }
+    }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }

@@ -36,7 +36,7 @@ public struct DaemonRun: Sendable {
         self.isDaemon = isDaemon
     }
 
-    /// Runs until SIGINT, SIGTERM or SIGHUP. Throws ``NodeFailure`` where the node cannot start or breaks; whoever waits
+    /// Runs until SIGINT or SIGTERM; SIGHUP reads the configuration again. Throws ``NodeFailure`` where the node cannot start or breaks; whoever waits
     /// for the start has been told then.
     public func run() async throws(NodeFailure) {
         do {
@@ -49,12 +49,17 @@ public struct DaemonRun: Sendable {
     }
 
     private func start() async throws {
+        // Before anything that takes time: until it is trapped, SIGHUP kills.
+        let hangUps = await UnixSignalsSequence(trapping: .sighup)
+        let notifier = ServiceNotifier(environment: ProcessInfo.processInfo.environment)
+        let file = PathResolver(file: "./x").absolute(configurationFile)
         let loaded = try LoadedConfiguration(file: configurationFile)
         let configuration = try overridden(loaded.configuration)
         let pid = try pidFile.map { try PIDFile(path: PathResolver(file: "./x").absolute($0)) }
         defer { pid?.remove() }
         let output = try configuration.logFile.map(LogOutput.file) ?? LogOutput.standardError()
-        let logger = output.logger("node", level: configuration.logLevel)
+        let threshold = LogThreshold(configuration.logLevel)
+        let logger = output.logger("node", threshold: threshold)
         for warning in loaded.warnings {
             logger.warning(
                 "\(warning.description(file: configuration.file))", metadata: ["event": "config.warning"])
@@ -90,12 +95,28 @@ public struct DaemonRun: Sendable {
             onReady: {
                 logger.info("node is up", metadata: ["event": "node.ready"])
                 readiness.ready()
+                notifier.ready("up")
             })
-        try await serve(node, logger: logger)
+        let reload = ConfigurationReload(
+            self, file: file, started: loaded, configuration: configuration, identity: identity,
+            knownPeers: knownPeers, revocations: revocations, node: node, threshold: threshold, logger: logger)
+        let reloading = Task {
+            for await _ in hangUps {
+                notifier.reloading()
+                await reload.perform()
+                notifier.ready("up")
+            }
+        }
+        let watchdog = Task { await Self.watch(node, notifier, logger) }
+        defer {
+            reloading.cancel()
+            watchdog.cancel()
+        }
+        try await serve(node, notifier, logger: logger)
         logger.info("stopped", metadata: ["event": "node.stopped"])
     }
 
-    private func overridden(_ loaded: NodeConfiguration) throws -> NodeConfiguration {
+    func overridden(_ loaded: NodeConfiguration) throws -> NodeConfiguration {
         var configuration = loaded
         if let logLevel {
             guard let level = Logger.Level(rawValue: logLevel.lowercased()) else {
@@ -127,15 +148,30 @@ public struct DaemonRun: Sendable {
         return try RuntimeKeyDirectory(prefix: prefix, descriptor: identity.descriptor)
     }
 
-    private func serve(_ node: Node, logger: Logger) async throws {
+    /// A sign of life at half of the time that the service manager gives, as long as there is life.
+    private static func watch(_ node: Node, _ notifier: ServiceNotifier, _ logger: Logger) async {
+        guard let interval = notifier.watchdogInterval else { return }
+        while true {
+            do { try await Task.sleep(for: interval) } catch { return }
+            if await node.isAlive() {
+                notifier.isAlive()
+            } else {
+                logger.error("a worker does not answer: no sign of life is given", metadata: ["event": "node.stuck"])
+            }
+        }
+    }
+
+    private func serve(_ node: Node, _ notifier: ServiceNotifier, logger: Logger) async throws {
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [
-                    .init(service: NodeService(node: node), successTerminationBehavior: .gracefullyShutdownGroup)
+                    .init(
+                        service: NodeService(node: node, notifier: notifier),
+                        successTerminationBehavior: .gracefullyShutdownGroup)
                 ],
-                gracefulShutdownSignals: [.sigint, .sigterm, .sighup], logger: quiet))
+                gracefulShutdownSignals: [.sigint, .sigterm], logger: quiet))
         try await group.run()
     }
 }
@@ -143,11 +179,16 @@ public struct DaemonRun: Sendable {
 /// The node as a service: a shutdown cancels it.
 private struct NodeService: Service {
     let node: Node
+    let notifier: ServiceNotifier
 
     func run() async throws {
-        let node = node
+        let (node, notifier) = (node, notifier)
         do {
-            try await cancelWhenGracefulShutdown { try await node.run() }
+            try await withGracefulShutdownHandler {
+                try await cancelWhenGracefulShutdown { try await node.run() }
+            } onGracefulShutdown: {
+                notifier.stopping()
+            }
         } catch is CancellationError {
             return
         }
