@@ -14,7 +14,8 @@ struct PQVPNCommand: ParsableCommand {
         version: VersionReport().text,
         subcommands: [
             RunCommand.self, KeygenCommand.self, PeerIDCommand.self, IdentityCommand.self, PeersCommand.self,
-            ConfigCommand.self, SelfTestCommand.self, VersionCommand.self, DemoCommand.self,
+            ConfigCommand.self, DoctorCommand.self, SelfTestCommand.self, VersionCommand.self, DemoCommand.self,
+            CompletionsCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
 }
