@@ -2,6 +2,7 @@
 // The facade of the packet threads: opens what is needed, starts and stops, and passes commands down and events up.
 
 import Glibc
+import Synchronization
 public import VPNCore
 import VPNLock
 
@@ -30,6 +31,8 @@ public final class Engine: Sendable {
     public var workers: Int { seats.count }
 
     private let phase = Guarded<Phase>(.ready)
+    /// Signs of life that each worker was asked for.
+    private let asked = Guarded<UInt64>(0)
     private let events: EventMailbox
     private let seats: [Seat]
 
@@ -146,6 +149,19 @@ public final class Engine: Sendable {
             if count > 0 { sum.drops.append((reason, count)) }
         }
         return sum
+    }
+
+    /// Whether every worker has answered the last call of this, and asks all of them again. The first call has nothing to
+    /// compare with and says yes.
+    public func areWorkersAlive() -> Bool {
+        asked.withLock { asked in
+            let answered = seats.allSatisfy { $0.counters.beats.load(ordering: .relaxed) >= asked }
+            // Who owes an answer is not asked again: its mailbox is not to grow while it hangs.
+            guard answered else { return false }
+            asked += 1
+            for seat in seats { _ = seat.commands.post(.beat) }
+            return true
+        }
     }
 
     /// Ends the threads and closes everything; the TUN interface vanishes. Further calls do nothing. Never call it from

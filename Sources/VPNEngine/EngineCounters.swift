@@ -34,6 +34,8 @@ final class WorkerCounters: Sendable {
     let datagramsSent = Atomic<UInt64>(0)
     let bytesSent = Atomic<UInt64>(0)
     let wakeUps = Atomic<UInt64>(0)
+    /// Signs of life that were given; see `Engine.areWorkersAlive`.
+    let beats = Atomic<UInt64>(0)
 
     /// Adds these counts to a sum.
     func add(to sum: inout EngineCounters) {

@@ -98,6 +98,8 @@ final class EventMailbox: Sendable {
 enum WorkerCommand: Sendable {
     case plane(DataPlaneCommand)
     case transmit([UInt8], Carrier)
+    /// A sign of life is wanted.
+    case beat
     case stop
 }
 

@@ -94,6 +94,7 @@ struct Worker: ~Copyable {
             switch command {
             case .plane(let command): plane.apply(command)
             case .transmit(let datagram, let carrier): send(datagram, over: carrier)
+            case .beat: counters.beats.add(1, ordering: .relaxed)
             case .stop: isStopping = true
             }
         }

@@ -127,6 +127,13 @@ public final class VirtualHost {
         drain(now: now, send: send)
     }
 
+    func updatePeers(_ peers: [PeerConfiguration], moved: Set<String>, now: Instant, send: (VirtualDatagram) -> Void) {
+        machine.updatePeers(peers, moved: moved, now: now)
+        drain(now: now, send: send)
+    }
+
+    func limitHandshakes(perMinute limit: Int) { machine.limitHandshakes(perMinute: limit) }
+
     func updateRevoked(_ ids: Set<PeerID>, now: Instant, send: (VirtualDatagram) -> Void) {
         machine.updateRevoked(ids, now: now)
         drain(now: now, send: send)

@@ -65,6 +65,14 @@ public final class VirtualNetwork {
         host.updatePins(pins, now: now) { self.send($0) }
     }
 
+    /// What a host's operator does to the peers of its configuration. `moved`: those whose endpoint was written anew.
+    public func updatePeers(_ peers: [PeerConfiguration], moved: Set<String> = [], of host: VirtualHost) {
+        host.updatePeers(peers, moved: moved, now: now) { self.send($0) }
+    }
+
+    /// What a host's operator does to `handshake_per_minute_per_ip`.
+    public func limitHandshakes(perMinute limit: Int, of host: VirtualHost) { host.limitHandshakes(perMinute: limit) }
+
     /// What a host's operator does to its revocation list.
     public func updateRevoked(_ ids: Set<PeerID>, of host: VirtualHost) {
         host.updateRevoked(ids, now: now) { self.send($0) }

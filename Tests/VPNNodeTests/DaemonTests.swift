@@ -13,7 +13,7 @@ struct DaemonTests {
 
     private func runtimeDirectories(_ scratch: Scratch) -> [String] { scratch.names.filter { $0.hasPrefix("pqvpn-") } }
 
-    @Test(arguments: [SIGTERM, SIGINT, SIGHUP])
+    @Test(arguments: [SIGTERM, SIGINT])
     func theRuntimeDirectoryLivesAsLongAsTheRun(_ signal: Int32) throws {
         let scratch = try Scratch()
         try scratch.write(Self.quiet, to: "c.yaml")

@@ -79,12 +79,13 @@ final class RunningDaemon {
 
     var text: String { (try? scratch.read(log)) ?? "" }
 
-    /// The first line of an event, once it is there.
-    func event(_ name: String, seconds: Double = 30) -> [String: Any]? {
+    /// The first line of an event, or a later one, once it is there.
+    func event(_ name: String, seconds: Double = 30, number: Int = 1) -> [String: Any]? {
         let deadline = Date(timeIntervalSinceNow: seconds)
         repeat {
-            for line in text.split(separator: "\n") where line.contains("\"event\":\"\(name)\"") {
-                return (try? JSONSerialization.jsonObject(with: Data(line.utf8))) as? [String: Any]
+            let lines = text.split(separator: "\n").filter { $0.contains("\"event\":\"\(name)\"") }
+            if lines.count >= number {
+                return (try? JSONSerialization.jsonObject(with: Data(lines[number - 1].utf8))) as? [String: Any]
             }
             usleep(20_000)
         } while process.isRunning && Date() < deadline

@@ -53,6 +53,8 @@ public enum SessionEnd: String, Sendable {
     case revoked
     /// Its identity is no longer pinned, or another one is pinned in its place.
     case unpinned
+    /// The operator took the peer out of the configuration, or gave its name to another one.
+    case peerRemoved = "peer_removed"
 }
 
 public enum Event: Sendable {

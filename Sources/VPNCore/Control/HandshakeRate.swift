@@ -4,7 +4,8 @@
 
 /// A sliding minute for each prefix that was heard from lately.
 struct HandshakeRate {
-    private let limit: Int
+    /// A minute; 0 = none. What was counted stays counted when it changes.
+    var limit: Int
     private var recent: [SourcePrefix: [Instant]] = [:]
     private static let window = TimeSpan.seconds(60)
 

@@ -267,6 +267,8 @@ extension NodeStateMachine {
     /// A peer that nobody configured leaves with its last session.
     mutating func forgetIfIdle(_ slot: PeerSlot) {
         guard let peer = peers[slot], !peer.isConfigured, peer.ring.isEmpty, peer.initiation == nil else { return }
+        // An answer under way would bind its caller to a slot that is nobody's.
+        forgetAnswers(for: slot)
         if let identity = peer.identity, slotsByIdentity[identity] == slot { slotsByIdentity[identity] = nil }
         peers[slot] = nil
         push(.dataPlane(.removePeer(slot)))
@@ -274,16 +276,19 @@ extension NodeStateMachine {
 
     /// Tells every peer that this node leaves, and forgets all keys.
     public mutating func close(now: Instant) {
-        for slot in peers.keys.sorted() {
-            abandonInitiation(slot)
-            peers[slot]?.retry = nil
-            guard let ring = peers[slot]?.ring else { continue }
-            if let current = ring.current, let carrier = peers[slot]?.carrier,
-                let datagram = current.session.sealFrame(type: .close, payload: [], now: now)
-            {
-                push(.transmit(datagram, carrier))
-            }
-            for held in ring.all { retire(held, of: slot, .closedHere) }
+        for slot in peers.keys.sorted() { sayGoodbye(to: slot, .closedHere, now: now) }
+    }
+
+    /// Ends whatever there is with a peer, and tells it so.
+    mutating func sayGoodbye(to slot: PeerSlot, _ end: SessionEnd, now: Instant) {
+        abandonInitiation(slot)
+        peers[slot]?.retry = nil
+        guard let ring = peers[slot]?.ring else { return }
+        if let current = ring.current, let carrier = peers[slot]?.carrier,
+            let datagram = current.session.sealFrame(type: .close, payload: [], now: now)
+        {
+            push(.transmit(datagram, carrier))
         }
+        for held in ring.all { retire(held, of: slot, end) }
     }
 }

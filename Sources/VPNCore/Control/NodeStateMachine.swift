@@ -241,7 +241,7 @@ public struct NodeStateMachine: ~Copyable {
         return slot
     }
 
-    private mutating func emitRoutes() {
+    mutating func emitRoutes() {
         var table = PrefixTable<PeerSlot>()
         for slot in peers.keys.sorted() {
             for prefix in peers[slot]?.configuration.allowedIPs ?? [] {

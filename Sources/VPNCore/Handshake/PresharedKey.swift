@@ -18,6 +18,12 @@ public final class PresharedKey: Sendable {
         name = 0
     }
 
+    /// Whether the operator means the same by both; in constant time.
+    static func areEqual(_ a: PresharedKey?, _ b: PresharedKey?) -> Bool {
+        guard let a, let b else { return a == nil && b == nil }
+        return a.secret.isEqual(to: b.secret)
+    }
+
     /// The next_psk of a session, named by the session's id, which is no secret and at both ends the same.
     init(next secret: consuming Secret, sessionID: [UInt8]) {
         self.secret = secret

@@ -6,8 +6,8 @@ internal import VPNEngine
 
 /// The names of a configuration and the peers behind them.
 struct NameResolver {
-    private let peersByName: [EndpointName: [String]]
-    private let namesByPeer: [String: EndpointName]
+    private var peersByName: [EndpointName: [String]]
+    private var namesByPeer: [String: EndpointName]
     private let network: NodeConfiguration.Network
     private let pool: JobPool
     private let onAnswer: @Sendable (EndpointName, [Endpoint]) -> Void
@@ -30,7 +30,17 @@ struct NameResolver {
         self.network = network
         self.onAnswer = onAnswer
         // One look-up of each name at a time, so that all of them always find a place.
-        pool = try JobPool(threads: 1, capacity: max(1, peersByName.count))
+        pool = try JobPool(threads: 1, capacity: max(NameResolver.leastCapacity, peersByName.count))
+    }
+
+    /// Names that come later are fewer, or wait for their turn.
+    private static let leastCapacity = 64
+
+    /// These are the names from now on.
+    mutating func replace(by names: [String: EndpointName], unresolved: [EndpointName]) {
+        namesByPeer = names.filter { $0.value.literal == nil }
+        peersByName = Dictionary(grouping: namesByPeer.keys) { names[$0]! }
+        self.unresolved = Set(unresolved).intersection(peersByName.keys)
     }
 
     var isComplete: Bool { unresolved.isEmpty }

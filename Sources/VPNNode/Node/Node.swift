@@ -20,7 +20,7 @@ public actor Node {
         case stop
     }
 
-    let configuration: NodeConfiguration
+    private(set) var configuration: NodeConfiguration
     let knownPeers: KnownPeersStore
     private let trustWatch: TrustWatch
     private let cryptography: any HandshakeCryptography
@@ -39,6 +39,9 @@ public actor Node {
     var machine: NodeStateMachine
     private var timer: (due: Instant, task: Task<Void, Never>)?
     private(set) var names: NameResolver
+    /// Looks names up again until all are found.
+    private var asking: Task<Void, Never>?
+    private var routes: KernelRoutes
     /// Pins by first use that could not be written to known_peers.yaml.
     private(set) var unkept: [PinnedPeer] = []
     /// Whether the identity ends with the run.
@@ -87,6 +90,7 @@ public actor Node {
             peers: plan.peers, now: MonotonicClock.now)
         machine.updateRevoked(revocations.ids, now: MonotonicClock.now)
         log = EventLog(logger: logger)
+        routes = KernelRoutes(plan.engine.tunnel, interface: engine.interface)
         let socket = engine.socket
         logger.info(
             "listening",
@@ -106,7 +110,7 @@ public actor Node {
         makeEphemeral()
         machine.start(now: MonotonicClock.now)
         settle()
-        let asking = names.isComplete ? nil : Task { await resolveUntilFound() }
+        askUntilFound()
         let watcher = Task { await watchTrust() }
         hasStarted = true
         onReady()
@@ -177,6 +181,11 @@ public actor Node {
                 "the kernel refuses \(offloads) (errno \(errno)): going on without, slower",
                 metadata: ["event": "offload.lost", "offload": "\(offloads)", "errno": .stringConvertible(errno)])
         }
+    }
+
+    private func askUntilFound() {
+        asking?.cancel()
+        asking = names.isComplete ? nil : Task { await resolveUntilFound() }
     }
 
     private func resolveUntilFound() async {
@@ -263,7 +272,19 @@ public actor Node {
         let watch = trustWatch
         while true {
             do { try await Task.sleep(for: NodePlan.trustPause) } catch { return }
+            keepLate()
             for finding in await Task.detached(operation: { watch.look() }).value { waker.yield(.trust(finding)) }
+        }
+    }
+
+    /// Writes down what could not be written before: the disk may have room again, or the directory its rights.
+    private func keepLate() {
+        unkept.removeAll { pin in
+            guard (try? knownPeers.add(pin)) != nil else { return false }
+            logger.notice(
+                "a peer that could not be kept before is in \(knownPeers.path) now",
+                metadata: ["event": "peers.kept", "peer": "\(pin.peerID.short)"])
+            return true
         }
     }
 
@@ -277,6 +298,37 @@ public actor Node {
         case .refused(let words): logger.error("\(words)", metadata: ["event": "trust.not_read"])
         }
     }
+
+    // MARK: Reconfiguration
+
+    /// Takes the peers and the limits of a configuration that has been checked; the rest of it is what this node has. All or
+    /// nothing: throws ``NodeFailure`` before anything has changed.
+    ///
+    /// - Parameter plan: made of it.
+    func reconfigure(to new: NodeConfiguration, plan: NodePlan) throws {
+        let now = MonotonicClock.now
+        let before = Dictionary(configuration.peers.map { ($0.name, $0.endpoint) }) { first, _ in first }
+        let moved = Set(new.peers.filter { before[$0.name] != .some($0.endpoint) }.map(\.name))
+        var warnings = plan.warnings
+        if configuration.tunnel.isEnabled {
+            // Of a name that does not resolve now, what it resolved to earlier is still no place to route over.
+            let earlier = new.peers.filter { !moved.contains($0.name) }.compactMap { machine.endpoint(ofPeer: $0.name) }
+            var ignored: [String] = []
+            let wanted = NodePlan.routes(
+                new.peers, avoiding: plan.peers.compactMap(\.endpoint) + earlier, warnings: &ignored)
+            do throws(EngineError) { warnings += try routes.replace(by: wanted) } catch { throw NodeFailure(error) }
+        }
+        configuration = new
+        machine.limitHandshakes(perMinute: new.security.handshakesPerMinutePerAddress)
+        machine.updatePeers(plan.peers.filter { !$0.isBootstrap }, moved: moved, now: now)
+        settle()
+        names.replace(by: plan.names, unresolved: plan.unresolved)
+        askUntilFound()
+        for warning in warnings { logger.warning("\(warning)", metadata: ["event": "config.warning"]) }
+    }
+
+    /// Whether this actor and its workers still answer: whoever is stuck does not come back from here, or says no.
+    func isAlive() -> Bool { engine.areWorkersAlive() }
 
     private func arm(_ due: Instant) {
         if let timer, timer.due <= due { return }

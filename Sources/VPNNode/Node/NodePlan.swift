@@ -105,7 +105,7 @@ struct NodePlan {
     }
 
     /// Peers' networks go into the tunnel, but never one that would swallow the tunnel's own datagrams.
-    private static func routes(
+    static func routes(
         _ peers: [NodeConfiguration.Peer], avoiding endpoints: [Endpoint], warnings: inout [String]
     ) -> [IPPrefix] {
         var routes: [IPPrefix] = []

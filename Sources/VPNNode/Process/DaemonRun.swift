@@ -41,7 +41,7 @@ public struct DaemonRun: Sendable {
         self.companions = companions
     }
 
-    /// Runs until SIGINT, SIGTERM or SIGHUP. Throws ``NodeFailure`` where the node cannot start or breaks; whoever waits
+    /// Runs until SIGINT or SIGTERM; SIGHUP reads the configuration again. Throws ``NodeFailure`` where the node cannot start or breaks; whoever waits
     /// for the start has been told then.
     public func run() async throws(NodeFailure) {
         do {
@@ -54,6 +54,10 @@ public struct DaemonRun: Sendable {
     }
 
     private func start() async throws {
+        // Before anything that takes time: until it is trapped, SIGHUP kills.
+        let hangUps = await UnixSignalsSequence(trapping: .sighup)
+        let notifier = ServiceNotifier(environment: ProcessInfo.processInfo.environment)
+        let file = PathResolver(file: "./x").absolute(configurationFile)
         let loaded = try LoadedConfiguration(file: configurationFile)
         let configuration = try overridden(loaded.configuration)
         let pid = try pidFile.map { try PIDFile(path: PathResolver(file: "./x").absolute($0)) }
@@ -95,6 +99,7 @@ public struct DaemonRun: Sendable {
         let gate = StartGate {
             logger.info("node is up", metadata: ["event": "node.ready"])
             readiness.ready()
+            notifier.ready("up")
         }
         let node = try Node(
             configuration: configuration, identity: identity, knownPeers: knownPeers, revocations: revocations,
@@ -110,7 +115,22 @@ public struct DaemonRun: Sendable {
                 gate.expectOneMore()
                 return CompanionService(body: body, onServing: { gate.arrive() })
             }
-        try await serve(node, beside: beside, logger: logger)
+        let reload = ConfigurationReload(
+            self, file: file, started: loaded, configuration: configuration, identity: identity,
+            knownPeers: knownPeers, revocations: revocations, node: node, output: output, logger: logger)
+        let reloading = Task {
+            for await _ in hangUps {
+                notifier.reloading()
+                await reload.perform()
+                notifier.ready("up")
+            }
+        }
+        let watchdog = Task { await Self.watch(node, notifier, logger) }
+        defer {
+            reloading.cancel()
+            watchdog.cancel()
+        }
+        try await serve(node, notifier, beside: beside, logger: logger)
         logger.info("stopped", metadata: ["event": "node.stopped"])
     }
 
@@ -141,7 +161,7 @@ public struct DaemonRun: Sendable {
         }
     }
 
-    private func overridden(_ loaded: NodeConfiguration) throws -> NodeConfiguration {
+    func overridden(_ loaded: NodeConfiguration) throws -> NodeConfiguration {
         var configuration = loaded
         if let logLevel {
             guard let level = Logger.Level(rawValue: logLevel.lowercased()) else {
@@ -173,15 +193,32 @@ public struct DaemonRun: Sendable {
         return try RuntimeKeyDirectory(prefix: prefix, descriptor: identity.descriptor)
     }
 
-    private func serve(_ node: Node, beside companions: [CompanionService], logger: Logger) async throws {
+    /// A sign of life at half of the time that the service manager gives, as long as there is life.
+    private static func watch(_ node: Node, _ notifier: ServiceNotifier, _ logger: Logger) async {
+        guard let interval = notifier.watchdogInterval else { return }
+        while true {
+            do { try await Task.sleep(for: interval) } catch { return }
+            if await node.isAlive() {
+                notifier.isAlive()
+            } else {
+                logger.error("a worker does not answer: no sign of life is given", metadata: ["event": "node.stuck"])
+            }
+        }
+    }
+
+    private func serve(
+        _ node: Node, _ notifier: ServiceNotifier, beside companions: [CompanionService], logger: Logger
+    ) async throws {
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [
-                    .init(service: NodeService(node: node), successTerminationBehavior: .gracefullyShutdownGroup)
+                    .init(
+                        service: NodeService(node: node, notifier: notifier),
+                        successTerminationBehavior: .gracefullyShutdownGroup)
                 ] + companions.map { .init(service: $0) },
-                gracefulShutdownSignals: [.sigint, .sigterm, .sighup], logger: quiet))
+                gracefulShutdownSignals: [.sigint, .sigterm], logger: quiet))
         try await group.run()
     }
 }
@@ -189,11 +226,16 @@ public struct DaemonRun: Sendable {
 /// The node as a service: a shutdown cancels it.
 private struct NodeService: Service {
     let node: Node
+    let notifier: ServiceNotifier
 
     func run() async throws {
-        let node = node
+        let (node, notifier) = (node, notifier)
         do {
-            try await cancelWhenGracefulShutdown { try await node.run() }
+            try await withGracefulShutdownHandler {
+                try await cancelWhenGracefulShutdown { try await node.run() }
+            } onGracefulShutdown: {
+                notifier.stopping()
+            }
         } catch is CancellationError {
             return
         }

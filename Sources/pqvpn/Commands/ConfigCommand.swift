@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// `pqvpn config check|default|show`.
+// `pqvpn config check|default|show|diff`.
 internal import ArgumentParser
 internal import VPNNode
 
 struct ConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "config", abstract: "Check, make and explain configurations.",
-        subcommands: [Check.self, Default.self, Show.self])
+        subcommands: [Check.self, Default.self, Show.self, Diff.self])
 
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -38,5 +38,17 @@ struct ConfigCommand: ParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() throws { output.print(try ConfigurationReport.show(file: file)) }
+    }
+
+    struct Diff: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "diff",
+            abstract: "List what differs: what a running node takes at SIGHUP, and what needs a restart.")
+
+        @Argument var old: String
+        @Argument var new: String
+        @OptionGroup var output: OutputOptions
+
+        func run() throws { output.print(try ConfigurationDifferenceReport.compare(old, new)) }
     }
 }

@@ -15,8 +15,8 @@ struct PQVPNCommand: ParsableCommand {
         subcommands: [
             RunCommand.self, StatusCommand.self, TopCommand.self, SessionsCommand.self, PingCommand.self,
             RekeyCommand.self, DropCommand.self, KeygenCommand.self, PeerIDCommand.self, IdentityCommand.self,
-            PeersCommand.self,
-            ConfigCommand.self, SelfTestCommand.self, VersionCommand.self, DemoCommand.self,
+            PeersCommand.self, ConfigCommand.self, DoctorCommand.self, SelfTestCommand.self, VersionCommand.self,
+            DemoCommand.self, CompletionsCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
 }

@@ -7,7 +7,7 @@ internal import VPNNode
 
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "run", abstract: "Run the node until SIGINT, SIGTERM or SIGHUP.")
+        commandName: "run", abstract: "Run the node until SIGINT or SIGTERM; SIGHUP reads the configuration again.")
 
     @Option(name: .customLong("config"), help: ArgumentHelp("The configuration.", valueName: "file"))
     var configurationFile: String

@@ -60,7 +60,7 @@ extension NamespaceTests {
                 try node.end(SIGKILL)
                 #expect(node.runtimeDirectories == [orphan])
 
-                for signal in [SIGTERM, SIGINT, SIGHUP] {
+                for signal in [SIGTERM, SIGINT] {
                     try node.start()
                     #expect(node.runtimeDirectories.count == 1)
                     #expect(node.runtimeDirectories != [orphan])

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// The doctor's look at a configuration: whether it can be read, what in it is unsafe, and where its endpoints are.
+internal import VPNCore
+internal import VPNEngine
+
+extension Doctor {
+    /// Nil, and said, where the file is no good.
+    mutating func load(_ file: String) -> LoadedConfiguration? {
+        do {
+            let loaded = try LoadedConfiguration(file: file)
+            add(.ok("config", "\(file) can be read"))
+            for warning in loaded.warnings {
+                add(.warn("config.doubt", warning.description(file: file), fix: "pqvpn config check \(file)"))
+            }
+            return loaded
+        } catch let error as ConfigurationError {
+            for issue in error.issues {
+                add(.fail("config", issue.description(file: file), fix: "pqvpn config check \(file)"))
+            }
+        } catch {
+            add(.fail("config", NodeFailure(error).message, fix: "pqvpn config default > \(file)"))
+        }
+        return nil
+    }
+
+    mutating func checkSettings(_ configuration: NodeConfiguration) {
+        let security = configuration.security
+        if !security.requiresBothSignatures {
+            add(
+                .warn(
+                    "security.signatures", "one signature of two may do for pins with allow_partial",
+                    fix: "set security.strict_sig_verify: true in \(configuration.file)"))
+        }
+        if security.trustsOnFirstUse, !security.isStrictOnFirstUse {
+            add(
+                .warn(
+                    "security.first_use", "whoever calls first is believed and pinned",
+                    fix: "set security.strict_tofu: true in \(configuration.file)"))
+        }
+        if case .temporary = configuration.identity, !security.trustsOnFirstUse, !configuration.peers.isEmpty {
+            add(
+                .warn(
+                    "keys.temporary",
+                    "this node has another identity at each start: no peer that pins identities believes it twice",
+                    fix: "pqvpn keygen --out \(configuration.keyDirectory)  # and keys.runtime_temp_keys: false"))
+        }
+    }
+
+    /// Where peers and bootstrap entries are, how wide the way there is, and whether a route would swallow it.
+    mutating func checkPlaces(_ configuration: NodeConfiguration) {
+        var endpoints: [Endpoint] = []
+        for name in Set(configuration.peers.compactMap(\.endpoint) + configuration.bootstrapPeers)
+            .sorted(by: { $0.description < $1.description })
+        {
+            let found: [Endpoint]
+            do throws(NodeFailure) {
+                found = try name.resolve().filter { configuration.network.reaches($0) }
+            } catch {
+                add(.warn("endpoint.name", error.message, fix: "getent ahosts \(hostText(name))"))
+                continue
+            }
+            guard let endpoint = found.first else {
+                add(
+                    .warn(
+                        "endpoint.family", "\(name) has no address of a family that network.bind_host serves",
+                        fix: "set network.bind_host: \"::\" in \(configuration.file)"))
+                continue
+            }
+            endpoints.append(endpoint)
+            checkWay(to: endpoint, name)
+        }
+        guard configuration.tunnel.isEnabled else { return }
+        var swallowed: [String] = []
+        _ = NodePlan.routes(configuration.peers, avoiding: endpoints, warnings: &swallowed)
+        for warning in swallowed {
+            add(
+                .warn(
+                    "routes.swallow", warning,
+                    fix:
+                        "ip route get \(endpoints.first.map { "\($0.address)" } ?? "ADDRESS")  # and narrow allowed_ips"
+                ))
+        }
+    }
+
+    private mutating func checkWay(to endpoint: Endpoint, _ name: EndpointName) {
+        let command = "ip route get \(endpoint.address)"
+        guard let mtu = Route.mtu(to: endpoint) else {
+            return add(.warn("endpoint.route", "there is no route to \(name) (\(endpoint.text))", fix: command))
+        }
+        let inner = Limits.innerMTU(path: min(mtu, Limits.largestPathMTU), isV4: endpoint.isV4)
+        if inner < Limits.smallestIPv6MTU {
+            add(
+                .warn(
+                    "endpoint.mtu", "the way to \(name) takes \(mtu) bytes and leaves \(inner) inside: no IPv6 fits",
+                    fix: command))
+        } else {
+            add(.ok("endpoint.mtu", "the way to \(name) takes \(mtu) bytes and leaves \(inner) inside"))
+        }
+    }
+
+    private func hostText(_ name: EndpointName) -> String {
+        switch name.host {
+        case .address(let address): "\(address)"
+        case .name(let text): text
+        }
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The routes into the tunnel that this node has made in the kernel, and how they become others while it runs.
+internal import VPNCore
+internal import VPNEngine
+
+struct KernelRoutes {
+    private(set) var routes: Set<IPPrefix>
+    /// The interface's own networks, to which the kernel makes the routes itself.
+    private let connected: Set<IPPrefix>
+    private let interface: NetworkInterface?
+
+    /// What an engine made at its start.
+    init(_ tunnel: EngineConfiguration.Tunnel?, interface: NetworkInterface?) {
+        connected = Set(tunnel?.addresses.map(\.network) ?? [])
+        routes = Set(tunnel?.routes ?? []).subtracting(connected)
+        self.interface = interface
+    }
+
+    /// Makes these the routes. All or nothing: where one cannot be added, those that were added are taken back. One that
+    /// cannot be removed is named in the result and leads nowhere.
+    mutating func replace(by wanted: [IPPrefix]) throws(EngineError) -> [String] {
+        guard let interface else { return [] }
+        let wanted = Set(wanted).subtracting(connected)
+        var added: [IPPrefix] = []
+        for prefix in wanted.subtracting(routes) {
+            do throws(EngineError) {
+                try interface.addRoute(prefix)
+                added.append(prefix)
+            } catch {
+                for prefix in added { try? interface.removeRoute(prefix) }
+                throw error
+            }
+        }
+        var complaints: [String] = []
+        for prefix in routes.subtracting(wanted) {
+            do throws(EngineError) { try interface.removeRoute(prefix) } catch { complaints.append(error.description) }
+        }
+        routes = wanted
+        return complaints
+    }
+}
