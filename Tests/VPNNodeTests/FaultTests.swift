@@ -30,7 +30,7 @@ import VPNCore
             #expect(process.terminationStatus == 1, "\((try? scratch.read("err")) ?? "")")
             #expect(try scratch.read("err").contains("pqvpn: "), "\((try? scratch.read("err")) ?? "")")
         }
-        if limit >= 32 { #expect(process.terminationStatus == 0, "\((try? scratch.read("err")) ?? "")") }
+        #expect((process.terminationStatus == 0) == (limit >= 32), "\((try? scratch.read("err")) ?? "")")
     }
 
     /// A mount of our own, which ends with the process; nil, and said, where there are no mount namespaces.

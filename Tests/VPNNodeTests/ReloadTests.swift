@@ -39,7 +39,7 @@ import VPNCrypto
         let done = try #require(hangUp(daemon, "config.reloaded"), "\(daemon.text)")
         #expect(done["applied"] as? [String] == ["logging.level"])
         #expect(done["pending"] as? [String] == ["network.listen_port"])
-        #expect((daemon.event("config.pending")?["message"] as? String)?.contains("network.listen_port") == true)
+        #expect((daemon.event("config.pending")?["msg"] as? String)?.contains("network.listen_port") == true)
         #expect(daemon.end(with: SIGTERM) == 0)
         // INFO lines are no longer written.
         #expect(!daemon.text.contains("\"event\":\"node.stopped\""), "\(daemon.text)")
@@ -72,7 +72,6 @@ import VPNCrypto
                 Self.quiet + "security: { tofu: true }\npeers: [{ name: x, endpoint: \"127.0.0.1:9\" }]\n",
                 "needs a restart"
             ),
-            (Self.quiet + "peers: [{ name: x, peer_id: \(stranger), psk_file: none }]\n", ""),
             (nil, "No such file"),
         ]
         for (number, (text, words)) in refused.enumerated() {
@@ -82,7 +81,7 @@ import VPNCrypto
                 try FileManager.default.removeItem(atPath: scratch.file("c.yaml"))
             }
             let line = try #require(hangUp(daemon, "config.refused", number + 1), "\(number): \(daemon.text)")
-            #expect((line["message"] as? String ?? "").contains(words), "\(line)")
+            #expect((line["msg"] as? String ?? "").contains(words), "\(line)")
             #expect((line["errors"] as? [String])?.isEmpty == false)
         }
         #expect(daemon.event("config.reloaded", seconds: 0) == nil)

@@ -28,7 +28,7 @@ struct Surroundings: Sendable {
         Surroundings(
             hasAESHardware: PacketCipher.hasAESHardware, tunDevice: device(), hasNetAdmin: capability(12),
             largestReceiveBuffer: number("/proc/sys/net/core/rmem_max"),
-            largestSendBuffer: number("/proc/sys/net/core/wmem_max"), openFiles: limit("Max open files"),
+            largestSendBuffer: number("/proc/sys/net/core/wmem_max"), openFiles: openFileLimit(),
             lockedMemory: limit("Max locked memory"), unixSeconds: UnixTime.now,
             interfaces: Set((try? FileManager.default.contentsOfDirectory(atPath: "/sys/class/net")) ?? []),
             freeBytes: { directory in
@@ -36,6 +36,9 @@ struct Surroundings: Sendable {
                 return (facts?[.systemFreeSize] as? NSNumber)?.intValue
             })
     }
+
+    /// RLIMIT_NOFILE, soft; nil where there is none or it cannot be read.
+    static func openFileLimit() -> Int? { limit("Max open files") }
 
     private static func device() -> Device {
         do {

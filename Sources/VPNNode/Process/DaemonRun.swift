@@ -53,7 +53,14 @@ public struct DaemonRun: Sendable {
         }
     }
 
+    private static let leastFiles = 32
+
     private func start() async throws {
+        // With fewer the language's own runtime traps when it cannot open what it waits on.
+        if let files = Surroundings.openFileLimit(), files < Self.leastFiles {
+            throw NodeFailure(
+                .failure, "only \(files) files may be open, and \(Self.leastFiles) are needed at least: ulimit -n 1024")
+        }
         // Before anything that takes time: until it is trapped, SIGHUP kills.
         let hangUps = await UnixSignalsSequence(trapping: .sighup)
         let notifier = ServiceNotifier(environment: ProcessInfo.processInfo.environment)

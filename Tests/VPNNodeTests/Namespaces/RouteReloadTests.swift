@@ -56,7 +56,7 @@ extension NamespaceTests {
                 try a.writeConfiguration()
                 a.daemon?.send(SIGHUP)
                 let refused = try a.event("config.refused")
-                #expect(refused["message"]?.contains("10.88.0.0/16") == true)
+                #expect(refused["msg"]?.contains("10.88.0.0/16") == true)
                 #expect(try !kernelRoutes(a).contains("10.87.") && !kernelRoutes(a).contains("10.89."))
                 #expect(try stage.answers(b.host.innerIPv4, from: a.host))
                 #expect(a.events("config.reloaded").isEmpty)
