@@ -3,6 +3,7 @@
 import Foundation
 import Testing
 import VPNCore
+import VPNCrypto
 
 @testable import VPNNode
 

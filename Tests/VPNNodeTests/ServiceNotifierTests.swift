@@ -16,13 +16,16 @@ final class ListeningManager {
         own.sun_family = sa_family_t(AF_UNIX)
         var name = Array(address.utf8)
         if name[0] == UInt8(ascii: "@") { name[0] = 0 }
-        withUnsafeMutableBytes(of: &own.sun_path) { $0.copyBytes(from: name) }
-        let result = withUnsafePointer(to: &own) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(2 + name.count)) }
+        // SAFETY: of a local, for the length of the calls; names are short.
+        unsafe withUnsafeMutableBytes(of: &own.sun_path) { unsafe $0.copyBytes(from: name) }
+        let result = unsafe withUnsafePointer(to: &own) {
+            unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe bind(descriptor, $0, socklen_t(2 + name.count))
+            }
         }
         guard result == 0 else { throw NodeFailure(.failure, "binding \(address): errno \(errno)") }
         var patience = timeval(tv_sec: 20, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
     }
 
     deinit { close(descriptor) }
@@ -30,7 +33,7 @@ final class ListeningManager {
     /// The lines of the next datagram; nil where none comes.
     func next() -> [String]? {
         var buffer = [UInt8](repeating: 0, count: 4096)
-        let count = recv(descriptor, &buffer, buffer.count, 0)
+        let count = unsafe recv(descriptor, &buffer, buffer.count, 0)
         guard count >= 0 else { return nil }
         return String(decoding: buffer[..<count], as: UTF8.self).split(separator: "\n").map(String.init)
     }
