@@ -46,9 +46,10 @@ import VPNCrypto
         "relay.enabled": .refused("relaying is not there yet"),
         "relay.accept_circuits": .refused("circuits are not there yet"),
         "relay.exit_policy": .refused("exits come with circuits"),
-        "metrics.prometheus": .refused("Prometheus exporter is not there yet"),
-        "metrics.bind_host": .idle,
-        "metrics.bind_port": .idle,
+        "metrics.prometheus": .effect(
+            "VPNNodeTests/Metrics/DaemonMetricsTests.swift", "nothingListensUnlessItIsAskedFor"),
+        "metrics.bind_host": .effect("VPNNodeTests/Metrics/DaemonMetricsTests.swift", "aPortThatIsTakenStopsTheStart"),
+        "metrics.bind_port": .effect("VPNNodeTests/Metrics/DaemonMetricsTests.swift", "aPortThatIsTakenStopsTheStart"),
         "logging.file": .effect("VPNNodeTests/DaemonTests.swift", "daemonizeReturnsWhenTheNodeIsUp"),
         "logging.level": .effect("VPNNodeTests/ReloadTests.swift", "aLevelIsTakenAndAPortWaits"),
         "keys.runtime_temp_keys": .effect("VPNNodeTests/DaemonTests.swift", "theRuntimeDirectoryLivesAsLongAsTheRun"),

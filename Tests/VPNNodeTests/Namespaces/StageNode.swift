@@ -38,7 +38,8 @@ final class StageNode {
     /// Names of the runtime directories of this node's runs, living and dead.
     var runtimeDirectories: [String] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "\(directory)/runtime")) ?? []
-        return names.map { "\(directory)/runtime/\($0)" }
+        // The control socket has a directory of its own there.
+        return names.filter { $0.hasPrefix("pqvpn-") }.map { "\(directory)/runtime/\($0)" }
     }
 
     // MARK: Peers
