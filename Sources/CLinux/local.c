@@ -14,30 +14,30 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static int local_address(const char *path, struct sockaddr_un *address, socklen_t *length) {
+/// A socket, and the address of a path; descriptor or −errno.
+static int local_socket(const char *path, struct sockaddr_un *address, socklen_t *length) {
     size_t count = strlen(path);
     if (count == 0 || count >= sizeof address->sun_path) return -ENAMETOOLONG;
     memset(address, 0, sizeof *address);
     address->sun_family = AF_UNIX;
     memcpy(address->sun_path, path, count + 1);
     *length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + count + 1);
-    return 0;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
 }
 
 int clinux_local_listen(const char *path, uint32_t mode, int backlog) {
     struct sockaddr_un address;
     socklen_t length;
-    int failed = local_address(path, &address, &length);
-    if (failed) return failed;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return -errno;
+    int fd = local_socket(path, &address, &length);
+    if (fd < 0) return fd;
     // The mode of a socket's file is that of the socket before it is bound: nobody gets in between.
     if (fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&address, length) < 0) goto fail;
     // A umask may have taken bits away at bind; the path is ours and nobody else may write to its directory.
     if (chmod(path, mode) < 0 || listen(fd, backlog) < 0) goto fail;
     return fd;
-fail:
-    failed = -errno;
+fail:;
+    int failed = -errno;
     close(fd);
     return failed;
 }
@@ -52,11 +52,9 @@ static int local_timeouts(int fd, int seconds) {
 int clinux_local_connect(const char *path, int seconds) {
     struct sockaddr_un address;
     socklen_t length;
-    int failed = local_address(path, &address, &length);
-    if (failed) return failed;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return -errno;
-    failed = local_timeouts(fd, seconds);
+    int fd = local_socket(path, &address, &length);
+    if (fd < 0) return fd;
+    int failed = local_timeouts(fd, seconds);
     if (!failed && connect(fd, (struct sockaddr *)&address, length) < 0) failed = -errno;
     if (!failed) return fd;
     close(fd);

@@ -66,36 +66,36 @@ struct SessionsCommand: ParsableCommand {
     }
 }
 
-struct RekeyCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "rekey", abstract: "Begin a new handshake with a peer now; nothing is lost meanwhile.")
-
+/// What a running node shall do with one peer.
+struct PeerOrder: ParsableArguments {
     @Argument(help: "A name, a peer_id, or its first 8 digits or more.")
     var peer: String
 
     @OptionGroup var control: ControlOptions
     @OptionGroup var output: OutputOptions
 
-    func run() throws {
+    func give(_ verb: ControlRequest.Verb) throws {
         var client = try control.connect()
-        output.print(try client.ask(ControlRequest(.rekey, peer: peer), as: ControlReport.self))
+        output.print(try client.ask(ControlRequest(verb, peer: peer), as: ControlReport.self))
     }
+}
+
+struct RekeyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rekey", abstract: "Begin a new handshake with a peer now; nothing is lost meanwhile.")
+
+    @OptionGroup var order: PeerOrder
+
+    func run() throws { try order.give(.rekey) }
 }
 
 struct DropCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "drop", abstract: "End the sessions with a peer. A peer with an endpoint is called again.")
 
-    @Argument(help: "A name, a peer_id, or its first 8 digits or more.")
-    var peer: String
+    @OptionGroup var order: PeerOrder
 
-    @OptionGroup var control: ControlOptions
-    @OptionGroup var output: OutputOptions
-
-    func run() throws {
-        var client = try control.connect()
-        output.print(try client.ask(ControlRequest(.drop, peer: peer), as: ControlReport.self))
-    }
+    func run() throws { try order.give(.drop) }
 }
 
 struct PingCommand: ParsableCommand {
