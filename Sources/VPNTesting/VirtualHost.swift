@@ -52,7 +52,8 @@ public final class VirtualHost {
         self.cryptography = cryptography
         machine = NodeStateMachine(
             signer: identity, cryptography: cryptography, parameters: parameters, pins: pins, peers: peers, now: now)
-        plane = DataPlane()
+        // As the engine's workers begin: a path of which nothing is known takes what the interface does.
+        plane = DataPlane(padding: parameters.padding, mtu: Int(parameters.mtu))
         nextDeadline = machine.nextDeadline
     }
 

@@ -32,6 +32,7 @@ struct NodeOptions {
     var keepaliveSeconds: UInt16 = 0
     var hasAESHardware = true
     var isStealthy = false
+    var padding = PaddingPolicy.none
     var presharedKey: PresharedKey?
     var unixSeconds: UInt64 = 1_800_000_000
     /// `allow_partial` of the other's pin.
@@ -108,6 +109,7 @@ final class Scenario {
         if let bytes = options.rekeyBytes { parameters.rekeyBytes = bytes }
         if let packets = options.rekeyPackets { parameters.rekeyPackets = packets }
         parameters.isStealthy = options.isStealthy
+        parameters.padding = options.padding
         let peerName = name == "alice" ? "bob" : "alice"
         let pins =
             options.knowsPeer

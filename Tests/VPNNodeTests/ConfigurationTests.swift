@@ -199,8 +199,8 @@ struct ConfigurationTests {
             "1:8: error: relay.enabled: true is refused: relaying is not there yet; this version accepts false"),
         Bad("relay: maybe\n", "1:8: error: relay.enabled: must be true or false, is 'maybe'"),
         Bad(
-            "traffic_obfuscation: {enabled: true}\n",
-            "1:32: error: traffic_obfuscation.enabled: true is refused: padding to buckets is not there yet; this version accepts false"
+            "traffic_obfuscation: {enabled: true, buckets: [64, 35]}\n",
+            "1:52: warning: traffic_obfuscation.buckets[1]: 35 is ignored: no datagram of a session is shorter than 36 bytes"
         ),
         // Several at once, in the order of the file.
         Bad(

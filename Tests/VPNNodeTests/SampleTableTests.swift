@@ -16,8 +16,6 @@ import VPNCrypto
         case refused(String)
         /// A value that is the only one possible: another is refused with words that hold this.
         case fixed(String, other: String, String)
-        /// Read and checked, and without effect as the sample has it: the table's documentation says so.
-        case idle
     }
 
     private static let fates: [String: Fate] = [
@@ -37,10 +35,10 @@ import VPNCrypto
         "network.max_concurrent_datagrams": .effect("VPNNodeTests/SampleTableTests.swift", "thePlanHasTheNumbers"),
         "network.udp_recv_buffer_size": .effect("VPNNodeTests/SampleTableTests.swift", "thePlanHasTheNumbers"),
         "bootstrap.peers": .effect("VPNNodeTests/SampleTableTests.swift", "thePlanHasTheNumbers"),
-        "traffic_obfuscation.enabled": .fixed(
-            "traffic_obfuscation:\n  enabled: false", other: "traffic_obfuscation:\n  enabled: true",
-            "padding to buckets is not there yet"),
-        "traffic_obfuscation.buckets": .idle,
+        "traffic_obfuscation.enabled": .effect(
+            "VPNNodeTests/Namespaces/ObfuscationTests.swift", "theCableShowsBucketsAndThePathsMTU"),
+        "traffic_obfuscation.buckets": .effect(
+            "VPNNodeTests/Namespaces/ObfuscationTests.swift", "theCableShowsBucketsAndThePathsMTU"),
         "rekey.interval_seconds": .effect("VPNNodeTests/SampleTableTests.swift", "thePlanHasTheNumbers"),
         "rekey.threshold_seconds": .effect("VPNNodeTests/SampleTableTests.swift", "thePlanHasTheNumbers"),
         "relay.enabled": .refused("relaying is not there yet"),
@@ -99,8 +97,6 @@ import VPNCrypto
             case .refused(let words):
                 #expect(
                     issues.contains { $0.key == key && $0.kind == .refused && $0.message.contains(words) }, "\(key)")
-            case .idle:
-                #expect(ConfigurationTable.rows[key]?.documentation.lowercased().contains("no effect while") == true)
             case .fixed(let value, let other, let words):
                 let text = try sample()
                 #expect(text.contains(value))

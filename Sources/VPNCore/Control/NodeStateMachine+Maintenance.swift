@@ -119,7 +119,7 @@ extension NodeStateMachine {
         let message = KeepaliveMessage(
             kind: .request, sessionID: held.session.id.hex, timestamp: unixSeconds(now), peerID: ownID.hex,
             uptime: uptime(now))
-        guard let datagram = held.session.sealFrame(type: .keepalive, payload: message.encoded, now: now) else {
+        guard let datagram = seal(.keepalive, message.encoded, by: held.session, to: slot, now: now) else {
             return
         }
         peers[slot]?.keepaliveSent = now
@@ -134,7 +134,7 @@ extension NodeStateMachine {
         let message = KeepaliveMessage(
             kind: .answer, sessionID: held.session.id.hex, timestamp: request.timestamp, peerID: ownID.hex,
             uptime: uptime(now))
-        guard let datagram = held.session.sealFrame(type: .keepalive, payload: message.encoded, now: now) else {
+        guard let datagram = seal(.keepalive, message.encoded, by: held.session, to: slot, now: now) else {
             return
         }
         push(.transmit(datagram, carrier))

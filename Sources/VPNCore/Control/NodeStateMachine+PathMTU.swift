@@ -10,7 +10,8 @@ extension NodeStateMachine {
         guard ceiling >= Limits.smallestInnerMTU else { return }
         if let path = peers[slot]?.path, path.carrier == carrier, path.search.ceiling == ceiling { return }
         guard case .udp(let endpoint) = carrier else { return }
-        let search = PathMTUSearch(ceiling: ceiling, isV4: endpoint.isV4, now: now)
+        let search = PathMTUSearch(
+            ceiling: ceiling, isV4: endpoint.isV4, narrows: !parameters.padding.hidesSizes, now: now)
         peers[slot]?.path = PeerPath(carrier: carrier, search: search, told: search.current)
         push(.dataPlane(.limit(slot, mtu: search.current)))
         advancePath(slot, now: now)
@@ -44,7 +45,7 @@ extension NodeStateMachine {
     mutating func answer(probe payload: [UInt8], _ held: HeldSession, slot: PeerSlot, now: Instant) {
         guard let message = ProbeMessage(payload) else { return drop(.probeMalformed) }
         guard let carrier = peers[slot]?.carrier,
-            let datagram = held.session.sealFrame(type: .probeReport, payload: message.encoded, now: now)
+            let datagram = seal(.probeReport, message.encoded, by: held.session, to: slot, now: now)
         else { return }
         push(.transmit(datagram, carrier))
     }

@@ -19,8 +19,9 @@ extension NodeStateMachine {
         }
         // The questions go out with the next timeout, at once: what came may itself be a question, whose answer has to be paid
         // from the same bytes and goes first.
+        let question = datagramSize(PathMessage.size, to: slot)
         peers[slot]?.move = PathMove(
-            from: old, to: carrier, bytes: bytes, nonces: cryptography.randomBytes(16), now: now)
+            from: old, to: carrier, bytes: bytes, question: question, nonces: cryptography.randomBytes(16), now: now)
     }
 
     /// Asks again, or ends the waiting.
@@ -32,7 +33,7 @@ extension NodeStateMachine {
         }
         peers[slot]?.move = move
         for (message, carrier) in questions {
-            guard let datagram = session.sealFrame(type: .pathChallenge, payload: message.encoded, now: now) else {
+            guard let datagram = seal(.pathChallenge, message.encoded, by: session, to: slot, now: now) else {
                 return
             }
             push(.transmit(datagram, carrier))
@@ -49,7 +50,7 @@ extension NodeStateMachine {
         guard answers.count < Limits.pathAnswers else { return drop(.pathRate) }
         peers[slot]?.pathAnswers = (second, answers.count + 1)
         if peers[slot]?.move?.new == carrier { peers[slot]?.move?.payAnswer() }
-        guard let datagram = held.session.sealFrame(type: .pathResponse, payload: message.encoded, now: now) else {
+        guard let datagram = seal(.pathResponse, message.encoded, by: held.session, to: slot, now: now) else {
             return
         }
         push(.transmit(datagram, carrier))

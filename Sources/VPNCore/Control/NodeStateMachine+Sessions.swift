@@ -285,7 +285,7 @@ extension NodeStateMachine {
         peers[slot]?.retry = nil
         guard let ring = peers[slot]?.ring else { return }
         if let current = ring.current, let carrier = peers[slot]?.carrier,
-            let datagram = current.session.sealFrame(type: .close, payload: [], now: now)
+            let datagram = seal(.close, [], by: current.session, to: slot, now: now)
         {
             push(.transmit(datagram, carrier))
         }

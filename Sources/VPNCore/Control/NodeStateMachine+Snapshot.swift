@@ -113,13 +113,7 @@ extension NodeStateMachine {
     /// forgotten. False without a session.
     public mutating func drop(_ slot: PeerSlot, now: Instant) -> Bool {
         guard let peer = peers[slot], !peer.ring.isEmpty else { return false }
-        abandonInitiation(slot)
-        if let current = peer.ring.current, let carrier = peer.carrier,
-            let datagram = current.session.sealFrame(type: .close, payload: [], now: now)
-        {
-            push(.transmit(datagram, carrier))
-        }
-        for held in peer.ring.all { retire(held, of: slot, .closedHere) }
+        sayGoodbye(to: slot, .closedHere, now: now)
         callAgain(slot, now: now)
         forgetIfIdle(slot)
         return true

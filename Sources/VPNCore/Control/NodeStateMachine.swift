@@ -25,6 +25,8 @@ public struct NodeParameters: Sendable {
     /// `rekey.bytes` and `rekey.packets`: of both directions of a session, as they are on the wire.
     public var rekeyBytes: UInt64 = 100_000_000_000
     public var rekeyPackets: UInt64 = 1 << 32
+    /// `traffic_obfuscation.*`: of frames that the control side sends itself; packets have the same in their data plane.
+    public var padding = PaddingPolicy.none
     /// Unix seconds at `start`, for keepalives' timestamps only.
     public var unixSeconds: UInt64
 

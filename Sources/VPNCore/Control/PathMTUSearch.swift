@@ -29,6 +29,8 @@ struct PathMTUSearch {
     private var phase = Phase.survey(attempt: 0)
     private var outstanding: [Probe] = []
     private let common: [Int]
+    /// Whether sizes between the common ones are looked for.
+    private let narrows: Bool
     private var nextClimb: Instant
     /// When the current size was last known to arrive.
     private var confirmed = Instant.origin
@@ -41,8 +43,11 @@ struct PathMTUSearch {
 
     /// Begins at once. Until it knows better it takes a path for one of 1500 bytes: wrong ones lose a few packets, and nearly
     /// none is wrong.
-    init(ceiling: Int, isV4: Bool, now: Instant) {
+    ///
+    /// - Parameter narrows: false asks for common sizes alone, so that no other size is ever seen.
+    init(ceiling: Int, isV4: Bool, narrows: Bool = true, now: Instant) {
         self.ceiling = ceiling
+        self.narrows = narrows
         let usual = Limits.innerMTU(path: Limits.usualPathMTU, isV4: isV4)
         current = min(ceiling, usual)
         common = Self.commonPaths.map { Limits.innerMTU(path: $0, isV4: isV4) }.filter { $0 < ceiling }
@@ -141,6 +146,11 @@ struct PathMTUSearch {
             return []
         }
         current = verified
+        guard narrows else {
+            outstanding.removeAll()
+            settle(now)
+            return []
+        }
         let high = ([ceiling] + common).filter { $0 > verified }.min() ?? ceiling
         phase = .narrow(high: high, attempt: 0)
         outstanding.removeAll()

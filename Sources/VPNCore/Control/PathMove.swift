@@ -42,6 +42,8 @@ struct PathMove {
     private let newNonce: [UInt8]
     /// Bytes that may still go to the new carrier: no more than came from there.
     private var allowance: Int
+    /// Bytes of one question or answer.
+    private let question: Int
     private var asked = 0
     private(set) var isDone = false
     /// When `advance` has something to do.
@@ -49,8 +51,13 @@ struct PathMove {
 
     /// - Parameters:
     ///   - bytes: came from the new carrier.
+    ///   - question: bytes of the datagram of a question, padding included.
     ///   - nonces: 16 random bytes.
-    init(from old: Carrier, to new: Carrier, bytes: Int, nonces: [UInt8], now: Instant) {
+    init(
+        from old: Carrier, to new: Carrier, bytes: Int, question: Int = PathMessage.datagram, nonces: [UInt8],
+        now: Instant
+    ) {
+        self.question = question
         self.old = old
         self.new = new
         allowance = bytes
@@ -62,7 +69,7 @@ struct PathMove {
     mutating func credit(_ bytes: Int) { allowance += bytes }
 
     /// An answer goes to the new carrier. A question that no report counted has brought its own bytes.
-    mutating func payAnswer() { allowance = max(0, allowance - PathMessage.datagram) }
+    mutating func payAnswer() { allowance = max(0, allowance - question) }
 
     /// Whom to ask now; nil when the time for answers is over. To be called at the deadline.
     mutating func advance(now: Instant) -> [(PathMessage, Carrier)]? {
@@ -71,8 +78,8 @@ struct PathMove {
         deadline = now + Limits.pathQuestion * (1 << asked)
         asked += 1
         var questions = [(PathMessage(nonce: oldNonce), old)]
-        if !isDone, allowance >= PathMessage.datagram {
-            allowance -= PathMessage.datagram
+        if !isDone, allowance >= question {
+            allowance -= question
             questions.append((PathMessage(nonce: newNonce), new))
         }
         return questions

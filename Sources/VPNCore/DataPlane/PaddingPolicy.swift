@@ -10,6 +10,16 @@ public enum PaddingPolicy: Hashable, Sendable {
     /// Up to the first of these ascending sizes that fits; a larger frame goes up to the ceiling.
     case buckets([Int])
 
+    /// Buckets that are sizes of whole DATA datagrams, in bytes of UDP payload. Sizes below `Limits.smallestData` are left out:
+    /// no frame is so short.
+    public static func datagrams(_ sizes: [Int]) -> PaddingPolicy {
+        let around = Limits.outerHeader + Limits.tag
+        return .buckets(Set(sizes.filter { $0 >= Limits.smallestData }).map { $0 - around }.sorted())
+    }
+
+    /// Whether few sizes are meant to be seen.
+    var hidesSizes: Bool { if case .buckets = self { true } else { false } }
+
     /// The length to which `unpadded` bytes of plaintext are padded.
     ///
     /// - Parameter ceiling: the longest plaintext that the path carries. Padding never exceeds it, and a plaintext that

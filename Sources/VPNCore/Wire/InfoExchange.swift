@@ -39,8 +39,9 @@ struct InfoRequest {
     }
 }
 
-/// One fragment of a descriptor.
+/// One fragment of a descriptor, zeros behind it: as long as its request.
 struct InfoResponse {
+    static let size = InfoRequest.size
     static let overhead = 24
     static let maximumChunk = 1152
 
@@ -51,11 +52,12 @@ struct InfoResponse {
     var chunk: [UInt8]
 
     init?(_ datagram: [UInt8]) {
-        guard datagram.count > Self.overhead, datagram.count <= Self.overhead + Self.maximumChunk else { return nil }
+        guard datagram.count == Self.size else { return nil }
         index = Int(datagram[16])
         shape = FragmentShape(total: Int(datagram.u16(at: 18)), count: Int(datagram[17]))
         guard (1...Limits.fragmentMaximumCount).contains(shape.count), shape.total > 0, index < shape.count,
-            datagram.count == Self.overhead + shape.chunk, datagram.u32(at: 20) == datagram.u32(at: 4)
+            shape.chunk <= Self.maximumChunk, datagram.isZero(Self.overhead + shape.chunk..<Self.size),
+            datagram.u32(at: 20) == datagram.u32(at: 4)
         else { return nil }
         receiverIndex = datagram.u32(at: 4)
         descriptorHash = datagram.u64(at: 8)
@@ -70,12 +72,13 @@ struct InfoResponse {
             request.index < shape.count
         else { return nil }
         var bytes = OuterHeader.bytes(
-            .infoResponse, bodyLength: overhead + shape.chunk - OuterHeader.size, receiverIndex: request.senderIndex,
+            .infoResponse, bodyLength: size - OuterHeader.size, receiverIndex: request.senderIndex,
             word: hash)
         bytes += [UInt8(request.index), UInt8(shape.count)]
         bytes.append(bigEndian: UInt16(shape.total))
         bytes.append(bigEndian: request.senderIndex)
         bytes += shape.chunk(request.index, of: descriptor)
+        bytes.append(zeros: size - bytes.count)
         return bytes
     }
 }

@@ -73,8 +73,11 @@ struct S1Payload {
     var keys: [UInt8]?
 
     static func size(_ kind: InitiatorKind) -> Int {
-        48 + (kind == .brief ? 0 : IdentityPublicKeys.encodedSize) + signatures
+        48 + (kind == .brief ? 0 : IdentityPublicKeys.encodedSize) + paddingSize(kind) + signatures
     }
+
+    /// Zeros before the signatures that make S1 7 or 11 fragments of exactly `Limits.handshakeDatagram` (§5).
+    static func paddingSize(_ kind: InitiatorKind) -> Int { kind == .brief ? 20 : 307 }
 
     /// All but the signatures: what h4 covers.
     var unsigned: [UInt8] {
@@ -86,6 +89,7 @@ struct S1Payload {
         bytes.append(bigEndian: capabilities)
         bytes.append(bigEndian: presharedKeyID)
         bytes += keys ?? []
+        bytes.append(zeros: Self.paddingSize(kind))
         return bytes
     }
 
@@ -107,6 +111,7 @@ struct S1Payload {
     static func decode(_ bytes: [UInt8]) -> (payload: S1Payload, signatures: [UInt8])? {
         guard bytes.count >= 48, let kind = InitiatorKind(rawValue: bytes[32]), bytes.count == size(kind),
             bytes[33] == 0,
+            bytes.isZero(bytes.count - signatures - paddingSize(kind)..<bytes.count - signatures),
             let peerID = PeerID(bytes: bytes.bytes(at: 0, count: 32)), bytes.u16(at: 34) & 1 == 1
         else { return nil }
         var payload = S1Payload(

@@ -55,7 +55,9 @@ struct S2Message {
 
 /// payload2 of §6.
 struct S2Payload {
-    static let unsignedSize = 48
+    /// Zeros before the signatures that make S2 seven fragments of exactly `Limits.handshakeDatagram` (§5).
+    static let padding = 296
+    static let unsignedSize = 48 + padding
     static let size = unsignedSize + S1Payload.signatures
 
     var token: [UInt8]
@@ -74,11 +76,14 @@ struct S2Payload {
         bytes.append(bigEndian: capabilities)
         bytes.append(bigEndian: lifetime)
         bytes += offers.encoded
+        bytes.append(zeros: Self.padding)
         return bytes
     }
 
     static func decode(_ bytes: [UInt8]) -> (payload: S2Payload, signatures: [UInt8])? {
-        guard bytes.count == size, let offers = Offers(bytes, at: 44) else { return nil }
+        guard bytes.count == size, let offers = Offers(bytes, at: 44), bytes.isZero(48..<unsignedSize) else {
+            return nil
+        }
         let payload = S2Payload(
             token: bytes.bytes(at: 0, count: 32), mtu: bytes.u16(at: 32), keepaliveSeconds: bytes.u16(at: 34),
             capabilities: bytes.u32(at: 36), lifetime: bytes.u32(at: 40), offers: offers)

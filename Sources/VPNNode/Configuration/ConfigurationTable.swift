@@ -223,16 +223,17 @@ enum ConfigurationTable {
         ])
 
     private static let obfuscation = ConfigurationSection(
-        "traffic_obfuscation", "Padding of all datagrams to a few sizes.",
+        "traffic_obfuscation", "Padding of the datagrams of sessions to a few sizes.",
         [
             ConfigurationKey(
                 "traffic_obfuscation.enabled", .boolean, default: .boolean(false),
-                state: .later(accepted: [.boolean(false)], reason: "padding to buckets is not there yet"),
-                "Not there yet."),
+                "Pads every datagram of a session that this node sends: packets, keepalives, all else. Handshakes keep "
+                    + "the sizes that they always have."),
             ConfigurationKey(
                 "traffic_obfuscation.buckets", .list(of: .integer(1...65535), maximum: 64),
                 default: .list([64, 128, 256, 512, 1024].map(ConfigurationValue.integer)),
-                "Sizes in bytes; no effect while enabled is false."),
+                "Sizes of datagrams in bytes of UDP payload; what is longer than all goes up to the path's MTU. Below 36 they "
+                    + "are ignored. No effect while enabled is false."),
         ])
 
     private static let metrics = ConfigurationSection(

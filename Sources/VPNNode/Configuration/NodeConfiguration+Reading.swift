@@ -61,6 +61,7 @@ extension NodeConfiguration {
         document.checkIdentity()
         document.checkTrust()
         document.checkMetrics()
+        document.checkObfuscation()
         guard document.issues.allSatisfy({ $0.severity == .warning }) else { return nil }
         let paths = PathResolver(file: file)
         self.file = file
@@ -99,6 +100,9 @@ extension NodeConfiguration {
         metrics = Metrics(
             isEnabled: document.boolean("metrics.prometheus"), bindHost: IPAddress(document.text("metrics.bind_host"))!,
             bindPort: UInt16(document.integer("metrics.bind_port")), isPerPeer: document.boolean("metrics.per_peer"))
+        obfuscation = Obfuscation(
+            isEnabled: document.boolean("traffic_obfuscation.enabled"),
+            buckets: document.integers("traffic_obfuscation.buckets"))
         logFile = document.effective("logging.file").text.map(paths.absolute)
         logFileLimits = LogFileLimits(
             maximumSize: document.integer("logging.max_size_bytes"), maximumFiles: document.integer("logging.max_files")
@@ -141,6 +145,11 @@ extension ConfigurationDocument {
     fileprivate func texts(_ path: String) -> [String] {
         guard case .list(let entries) = effective(path) else { return [] }
         return entries.compactMap(\.text)
+    }
+
+    fileprivate func integers(_ path: String) -> [Int] {
+        guard case .list(let entries) = effective(path) else { return [] }
+        return entries.compactMap(\.integer)
     }
 
     fileprivate func mark(_ path: String) -> SourceMark { values[path]?.mark ?? SourceMark(line: 1, column: 1) }
@@ -199,6 +208,17 @@ extension ConfigurationDocument {
         report(
             .conflict, key, at: mark(key),
             "threshold_seconds (\(threshold)) must be less than interval_seconds (\(interval))")
+    }
+
+    fileprivate mutating func checkObfuscation() {
+        for number in 0..<count(of: "traffic_obfuscation.buckets") {
+            let key = "traffic_obfuscation.buckets[\(number)]"
+            guard let size = effective(key).integer, size < Limits.smallestData else { continue }
+            report(
+                .outOfRange, key, at: mark(key),
+                "\(size) is ignored: no datagram of a session is shorter than \(Limits.smallestData) bytes",
+                severity: .warning)
+        }
     }
 
     fileprivate mutating func checkIdentity() {

@@ -97,6 +97,14 @@ public struct NodeConfiguration: Sendable {
         public var isPerPeer: Bool
     }
 
+    public struct Obfuscation: Sendable, Hashable {
+        public var isEnabled: Bool
+        /// Bytes of UDP payload, as the file has them.
+        public var buckets: [Int]
+
+        public var padding: PaddingPolicy { isEnabled ? .datagrams(buckets) : .none }
+    }
+
     /// The file as it was named, for messages.
     public var file: String
     public var nickname: String
@@ -109,6 +117,7 @@ public struct NodeConfiguration: Sendable {
     public var rekey: Rekey
     public var control: Control
     public var metrics: Metrics
+    public var obfuscation: Obfuscation
     /// Absolute; nil = standard error.
     public var logFile: String?
     public var logLevel: Logger.Level

@@ -7,6 +7,8 @@ struct OuterTraffic: Sendable, Equatable {
     var tunnelPackets = 0
     /// Bytes of these, headers included.
     var tunnelBytes = 0
+    /// How many of them there are of each size, in bytes of UDP payload.
+    var tunnelSizes: [Int: Int] = [:]
     /// ARP, and the ICMPv6 messages with which IPv6 hosts find each other.
     var neighbourPackets = 0
     /// All else, by what it is.
@@ -15,8 +17,9 @@ struct OuterTraffic: Sendable, Equatable {
     init(_ capture: PacketCapture, port: UInt16) {
         for packet in capture.packets {
             switch Self.kind(capture.bytes[packet], linkType: capture.linkType, port: port) {
-            case .tunnel:
+            case .tunnel(let size):
                 tunnelPackets += 1
+                tunnelSizes[size, default: 0] += 1
                 tunnelBytes += packet.count
             case .neighbour: neighbourPackets += 1
             case .foreign(let name): foreign[name, default: 0] += 1
@@ -25,7 +28,8 @@ struct OuterTraffic: Sendable, Equatable {
     }
 
     private enum Kind {
-        case tunnel, neighbour
+        case tunnel(Int)
+        case neighbour
         case foreign(String)
     }
 
@@ -72,10 +76,11 @@ struct OuterTraffic: Sendable, Equatable {
     }
 
     private static func udp(_ reader: Reader, at offset: Int, port: UInt16) -> Kind {
-        guard let source = reader.word(offset), let destination = reader.word(offset + 2) else {
-            return .foreign("truncated UDP")
-        }
-        return source == port || destination == port ? .tunnel : .foreign("UDP \(source) to \(destination)")
+        guard let source = reader.word(offset), let destination = reader.word(offset + 2),
+            let length = reader.word(offset + 4), length >= 8
+        else { return .foreign("truncated UDP") }
+        return source == port || destination == port
+            ? .tunnel(Int(length) - 8) : .foreign("UDP \(source) to \(destination)")
     }
 }
 

@@ -74,6 +74,7 @@ struct NodePlan {
             rekeyInterval: .seconds(configuration.rekey.intervalSeconds), unixSeconds: UnixTime.now)
         parameters.rekeyBytes = UInt64(configuration.rekey.bytes)
         parameters.rekeyPackets = UInt64(configuration.rekey.packets)
+        parameters.padding = configuration.obfuscation.padding
         // Each caller costs two jobs at most, each peer one of its own, and the ephemerals one.
         jobCapacity = configuration.network.maximumConcurrentDatagrams * 2 + peers.count * 2 + 16
         var tunnel: EngineConfiguration.Tunnel?
@@ -86,7 +87,7 @@ struct NodePlan {
         engine = EngineConfiguration(
             tunnel: tunnel, listen: Endpoint(configuration.network.bindHost, port: configuration.network.listenPort),
             receiveBuffer: configuration.network.socketBufferSize, sendBuffer: configuration.network.socketBufferSize,
-            carriesDSCP: configuration.tunnel.carriesDSCP,
+            padding: configuration.obfuscation.padding, carriesDSCP: configuration.tunnel.carriesDSCP,
             workers: configuration.network.workers
                 ?? min(ProcessInfo.processInfo.activeProcessorCount, NodePlan.mostWorkers))
         self.unresolved = unresolved

@@ -83,7 +83,7 @@ import VPNTesting
             return fragment
         }
         func add(_ endpoint: Endpoint, _ index: UInt32) {
-            _ = table.add(fragment(index, UInt64(index)), size: 1230, issued: 0, from: .udp(endpoint), now: now)
+            _ = table.add(fragment(index, UInt64(index)), size: 1232, issued: 0, from: .udp(endpoint), now: now)
         }
         for index in 1...1000 as ClosedRange<UInt32> { add(Endpoint(v4: 0x0102_0304, port: UInt16(index)), index) }
         #expect(table.collectingCount == Limits.reassembliesPerPrefix)
@@ -108,7 +108,7 @@ import VPNTesting
         ).compactMap { S1Fragment($0) }
         let victim = Carrier.udp(Endpoint(v4: 0x0102_0301, port: 1))
         for fragment in honest.dropLast() {
-            _ = table.add(fragment, size: 1230, issued: 0, from: victim, now: .origin)
+            _ = table.add(fragment, size: 1232, issued: 0, from: victim, now: .origin)
         }
         // One attacker with one address and many indices, in another prefix, then one in the same table.
         for index in 2...400 as ClosedRange<UInt32> {
@@ -117,14 +117,14 @@ import VPNTesting
             fragment.messageHash = UInt64(index)
             for host in 0..<40 as Range<UInt32> {
                 _ = table.add(
-                    fragment, size: 1230, issued: 0, from: .udp(Endpoint(v4: 0x0500_0000 | host, port: 7)),
+                    fragment, size: 1232, issued: 0, from: .udp(Endpoint(v4: 0x0500_0000 | host, port: 7)),
                     now: .origin + .milliseconds(Int(index)))
             }
         }
         #expect(table.collectingCount == Limits.reassemblies)
         guard
             case .complete(let whole) = table.add(
-                honest[6], size: 1230, issued: 0, from: victim, now: .origin + .seconds(1))
+                honest[6], size: 1232, issued: 0, from: victim, now: .origin + .seconds(1))
         else {
             Issue.record("the honest handshake was evicted by the flood")
             return
@@ -142,7 +142,7 @@ import VPNTesting
             macKey: .unknownResponder
         ).compactMap { S1Fragment($0) }
         func add(_ fragment: S1Fragment) -> InboundHandshakes.Verdict {
-            table.add(fragment, size: 1230, issued: 0, from: carrier, now: .origin)
+            table.add(fragment, size: 1232, issued: 0, from: carrier, now: .origin)
         }
         var bad = parts[2]
         bad.chunk[5] ^= 1
