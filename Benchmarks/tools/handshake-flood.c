@@ -112,15 +112,17 @@ static int open_retry(const uint8_t *retry, const uint8_t *s0, uint8_t *cookie) 
     EVP_PKEY_CTX_free(kdf);
     if (!ok) return 0;
     static const uint8_t nonce[12];
-    uint8_t rest[16];
+    // The cookie, and zeros up to the tag.
+    uint8_t opened[76], rest[16];
     int count;
     EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
     ok = EVP_DecryptInit_ex(cipher, EVP_chacha20_poly1305(), NULL, key, nonce) > 0 &&
          EVP_DecryptUpdate(cipher, NULL, &count, s0, 128) > 0 &&
-         EVP_DecryptUpdate(cipher, cookie, &count, retry + 36, 32) > 0 &&
-         EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, 16, (void *)(uintptr_t)(retry + 68)) > 0 &&
+         EVP_DecryptUpdate(cipher, opened, &count, retry + 36, sizeof opened) > 0 &&
+         EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, 16, (void *)(uintptr_t)(retry + 112)) > 0 &&
          EVP_DecryptFinal_ex(cipher, rest, &count) > 0;
     EVP_CIPHER_CTX_free(cipher);
+    memcpy(cookie, opened, 32);
     // One that has to be paid for is not worth it.
     return ok && cookie[1] == 0;
 }

@@ -76,6 +76,7 @@ public final class VirtualHost {
     public func snapshot(now: Instant) -> [PeerSnapshot] { machine.snapshot(now: now) }
 
     public var degradedSessions: UInt64 { machine.degradedSessions }
+    public var cover: CoverCost { machine.cover }
 
     /// Whether the session of the first configured peer stands on one signature.
     public var isDegraded: Bool { machine.isDegraded(0) }

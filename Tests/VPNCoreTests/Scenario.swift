@@ -33,6 +33,7 @@ struct NodeOptions {
     var hasAESHardware = true
     var isStealthy = false
     var padding = PaddingPolicy.none
+    var coverBytesPerSecond = 0
     var presharedKey: PresharedKey?
     var unixSeconds: UInt64 = 1_800_000_000
     /// `allow_partial` of the other's pin.
@@ -110,6 +111,7 @@ final class Scenario {
         if let packets = options.rekeyPackets { parameters.rekeyPackets = packets }
         parameters.isStealthy = options.isStealthy
         parameters.padding = options.padding
+        parameters.coverBytesPerSecond = options.coverBytesPerSecond
         let peerName = name == "alice" ? "bob" : "alice"
         let pins =
             options.knowsPeer

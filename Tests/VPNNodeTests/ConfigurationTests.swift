@@ -202,6 +202,10 @@ struct ConfigurationTests {
             "traffic_obfuscation: {enabled: true, buckets: [64, 35]}\n",
             "1:52: warning: traffic_obfuscation.buckets[1]: 35 is ignored: no datagram of a session is shorter than 36 bytes"
         ),
+        Bad(
+            "traffic_obfuscation: {cover_bytes_per_second: 5}\n",
+            "1:47: error: traffic_obfuscation.cover_bytes_per_second: needs traffic_obfuscation.enabled: cover traffic that differs from the rest in size covers nothing"
+        ),
         // Several at once, in the order of the file.
         Bad(
             "network:\n  listen_port: x\n  bind_hst: 1\nmetrics: {prometheus: 1}\n",

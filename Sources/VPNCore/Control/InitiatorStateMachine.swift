@@ -117,7 +117,8 @@ struct InitiatorStateMachine {
         schedule = RetransmitSchedule(now: now, jitter: jitter())
         s0SealingID = asksWhoIsThere ? nil : responder?.peerID ?? expected
         if let token, responder != nil { return addExchange(cookie: token, offersInRetry: nil, now: now) }
-        let message = S0Message(offers: offers, senderIndex: index, nonce: cryptography.randomBytes(16))
+        let message = S0Message(
+            offers: offers, senderIndex: index, nonce: cryptography.randomBytes(S0Message.nonceSize))
         s0 = message.encoded(macKey: s0SealingID.map { MAC1Key(responder: $0) } ?? .unknownResponder)
         return [.transmit(s0)]
     }

@@ -19,7 +19,7 @@ extension NodeStateMachine {
     }
 
     /// The longest plaintext that the way to a peer carries, as far as that is known.
-    private func plaintextCeiling(_ slot: PeerSlot) -> Int {
+    func plaintextCeiling(_ slot: PeerSlot) -> Int {
         (peers[slot]?.path?.search.current ?? Int(parameters.mtu)) + Limits.frameHeader
     }
 }

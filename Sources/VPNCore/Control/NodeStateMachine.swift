@@ -27,6 +27,8 @@ public struct NodeParameters: Sendable {
     public var rekeyPackets: UInt64 = 1 << 32
     /// `traffic_obfuscation.*`: of frames that the control side sends itself; packets have the same in their data plane.
     public var padding = PaddingPolicy.none
+    /// Of cover traffic to each peer with a session, in bytes of UDP payload on average; 0 = none. Needs a `padding` that has sizes.
+    public var coverBytesPerSecond = 0
     /// Unix seconds at `start`, for keepalives' timestamps only.
     public var unixSeconds: UInt64
 
@@ -91,6 +93,7 @@ public struct NodeStateMachine: ~Copyable {
     var nextTick: Instant
     /// Sessions that one signature had to do for (§2), since the start.
     public internal(set) var degradedSessions: UInt64 = 0
+    public internal(set) var cover = CoverCost()
     private var actions = Deque<Action>()
     /// Datagrams dropped by the control side, by reason.
     public let drops = DropCounters()
@@ -184,6 +187,7 @@ public struct NodeStateMachine: ~Copyable {
             initiationTimeout(slot, now: now)
             advancePath(slot, now: now)
             advanceMove(slot, now: now)
+            coverTraffic(slot, now: now)
         }
         if now >= nextTick {
             nextTick = now + Limits.maintenanceTick
@@ -200,6 +204,7 @@ public struct NodeStateMachine: ~Copyable {
             if let due = peer.retry { deadline = min(deadline, due) }
             if let due = peer.path?.search.deadline { deadline = min(deadline, due) }
             if let due = peer.move?.deadline { deadline = min(deadline, due) }
+            if let due = peer.cover { deadline = min(deadline, due) }
         }
         return deadline
     }

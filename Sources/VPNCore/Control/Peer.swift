@@ -33,6 +33,8 @@ struct Peer {
     var pathAnswers: (second: UInt64, count: Int) = (0, 0)
     /// Of the keepalive interval, what is left out at random: 0 … 255 for 0 … 20 %.
     var keepaliveJitter: UInt8 = 0
+    /// When the next datagram of cover traffic goes; nil without a session or without such traffic.
+    var cover: Instant?
     /// When the last keepalive request went out, and its timestamp field.
     var keepaliveSent: Instant?
     var keepaliveTimestamp: UInt64 = 0

@@ -20,6 +20,13 @@ public enum PaddingPolicy: Hashable, Sendable {
     /// Whether few sizes are meant to be seen.
     var hidesSizes: Bool { if case .buckets = self { true } else { false } }
 
+    /// All lengths that a plaintext can have on a path that carries so many bytes; never empty, and `ceiling` alone where the
+    /// policy has no sizes of its own.
+    func sizes(ceiling: Int) -> [Int] {
+        guard case .buckets(let sizes) = self else { return [ceiling] }
+        return sizes.filter { $0 < ceiling } + [ceiling]
+    }
+
     /// The length to which `unpadded` bytes of plaintext are padded.
     ///
     /// - Parameter ceiling: the longest plaintext that the path carries. Padding never exceeds it, and a plaintext that

@@ -41,7 +41,10 @@ struct S1Composition: Sendable {
             let ephemerals = InitiatorEphemerals(kem: kem, agreement: agreement, chainingKey: ck1, transcript: h5)
             // The puzzle comes last, so that an aborted handshake costs no hashing (§4).
             let solution =
-                puzzleSolution ?? Puzzle.solve(cookie: cookie, senderIndex: senderIndex, difficulty: cookie[1])
+                puzzleSolution
+                ?? Puzzle.solve(
+                    cookie: cookie, senderIndex: senderIndex, difficulty: cookie[1],
+                    from: cryptography.randomBytes(8).u64(at: 0))
             return .success(ComposedS1(message: head + sealed, ephemerals: ephemerals, puzzleSolution: solution))
         } catch is KeyError {
             return .failure(.publicKey)

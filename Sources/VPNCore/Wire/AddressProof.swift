@@ -6,11 +6,13 @@ internal import VPNCrypto
 /// S0: "I would like to talk"; carries nothing that identifies the sender.
 struct S0Message: Equatable {
     static let size = 128
+    static let nonceSize = 88
     private static let macOffset = 112
 
     var offers: Offers
     /// The initiator's receiver index of the session to be; random, not zero.
     var senderIndex: UInt32
+    /// As long as the datagram has room: its only purpose beyond being new is that no byte is foreseeable.
     var nonce: [UInt8]
 
     func encoded(macKey: MAC1Key) -> [UInt8] {
@@ -18,7 +20,6 @@ struct S0Message: Equatable {
         bytes += offers.encoded
         bytes.append(bigEndian: senderIndex)
         bytes += nonce
-        bytes.append(zeros: 72)
         bytes += macKey.mac(bytes)
         return bytes
     }
@@ -26,11 +27,11 @@ struct S0Message: Equatable {
     /// `datagram` has passed the outer header's length gate.
     init?(_ datagram: [UInt8]) {
         guard datagram.count == Self.size, datagram.u32(at: 4) == 0, datagram.u64(at: 8) == 0,
-            let offers = Offers(datagram, at: 16), datagram.u32(at: 20) != 0, datagram.isZero(40..<112)
+            let offers = Offers(datagram, at: 16), datagram.u32(at: 20) != 0
         else { return nil }
         self.offers = offers
         senderIndex = datagram.u32(at: 20)
-        nonce = datagram.bytes(at: 24, count: 16)
+        nonce = datagram.bytes(at: 24, count: Self.nonceSize)
     }
 
     init(offers: Offers, senderIndex: UInt32, nonce: [UInt8]) {
@@ -51,7 +52,9 @@ struct RetryMessage {
     var offers: Offers
     var salt: [UInt8]
     var sealedCookie: [UInt8]
-    var difficulty: UInt8
+    /// Of what is sealed: the cookie, then zeros.
+    private static let cookieSize = 32
+    private static let fillingSize = size - 36 - cookieSize - 16
 
     /// `sealingID`: the responder's peer_id, or 32 zero bytes for an initiator that does not know it (§4).
     static func encoded(
@@ -61,36 +64,34 @@ struct RetryMessage {
             inputKeyMaterial: sealingID, salt: salt, info: Labels.Cookie.seal, count: 32)
         // §4: nonce 0¹²: the fresh salt makes the key single-use.
         let sealed = SealedPayload.seal(
-            .chaCha20Poly1305, key: key, nonce: [UInt8](repeating: 0, count: 12), associatedData: s0, plaintext: cookie)
+            .chaCha20Poly1305, key: key, nonce: [UInt8](repeating: 0, count: 12), associatedData: s0,
+            plaintext: cookie + [UInt8](repeating: 0, count: fillingSize))
         var bytes = OuterHeader.bytes(.retry, bodyLength: size - OuterHeader.size, receiverIndex: senderIndex, word: 0)
         bytes += offers.encoded
         bytes += salt
         bytes += sealed
-        bytes.append(cookie[1])
-        bytes.append(zeros: 43)
         return bytes
     }
 
     init?(_ datagram: [UInt8]) {
-        guard datagram.count == Self.size, datagram.u64(at: 8) == 0, let offers = Offers(datagram, at: 16),
-            datagram.isZero(85..<128)
+        guard datagram.count == Self.size, datagram.u64(at: 8) == 0, let offers = Offers(datagram, at: 16)
         else { return nil }
         self.offers = offers
         salt = datagram.bytes(at: 20, count: 16)
-        sealedCookie = datagram.bytes(at: 36, count: 48)
-        difficulty = datagram[84]
+        sealedCookie = datagram.bytes(at: 36, count: Self.size - 36)
     }
 
     /// The cookie, or nil where this is no answer to `s0` from the one whose id is `sealingID`.
     func openCookie(answering s0: [UInt8], sealingID: [UInt8]) -> [UInt8]? {
         let key = HKDF256.derive(inputKeyMaterial: sealingID, salt: salt, info: Labels.Cookie.seal, count: 32)
         guard
-            let cookie = SealedPayload.open(
+            let sealed = SealedPayload.open(
                 .chaCha20Poly1305, key: key, nonce: [UInt8](repeating: 0, count: 12), associatedData: s0,
                 ciphertext: sealedCookie),
-            cookie.count == 32, cookie[1] == difficulty, difficulty <= Limits.puzzleMaximumDifficulty
+            sealed.count == Self.cookieSize + Self.fillingSize, sealed.isZero(Self.cookieSize..<sealed.count)
         else { return nil }
-        return cookie
+        let cookie = Array(sealed[..<Self.cookieSize])
+        return cookie[1] <= Limits.puzzleMaximumDifficulty ? cookie : nil
     }
 }
 

@@ -13,14 +13,15 @@ enum Puzzle {
         return digest.u64(at: 0).leadingZeroBitCount >= Int(difficulty)
     }
 
-    /// The smallest 8-byte x that solves it: 2^difficulty hashes on average, difficulty ≤ 20. Runs as a job.
-    static func solve(cookie: [UInt8], senderIndex: UInt32, difficulty: UInt8) -> [UInt8] {
-        var candidate: UInt64 = 0
+    /// The first 8-byte x from `start` on that solves it: 2^difficulty hashes on average, difficulty ≤ 20. Runs as a job. A random
+    /// `start` leaves no byte that can be foretold, at difficulty 0 either.
+    static func solve(cookie: [UInt8], senderIndex: UInt32, difficulty: UInt8, from start: UInt64) -> [UInt8] {
+        var candidate = start
         while true {
             var solution = [UInt8]()
             solution.append(bigEndian: candidate)
             if verifies(solution, cookie: cookie, senderIndex: senderIndex, difficulty: difficulty) { return solution }
-            candidate += 1
+            candidate &+= 1
         }
     }
 }

@@ -234,6 +234,10 @@ enum ConfigurationTable {
                 default: .list([64, 128, 256, 512, 1024].map(ConfigurationValue.integer)),
                 "Sizes of datagrams in bytes of UDP payload; what is longer than all goes up to the path's MTU. Below 36 they "
                     + "are ignored. No effect while enabled is false."),
+            ConfigurationKey(
+                "traffic_obfuscation.cover_bytes_per_second", .integer(0...1_000_000), default: .integer(0),
+                "Datagrams of nothing to each peer with a session, at random times and of random allowed sizes: so many bytes a "
+                    + "second on average. 0: none. Needs enabled."),
         ])
 
     private static let metrics = ConfigurationSection(

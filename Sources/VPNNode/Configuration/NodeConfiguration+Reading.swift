@@ -102,7 +102,8 @@ extension NodeConfiguration {
             bindPort: UInt16(document.integer("metrics.bind_port")), isPerPeer: document.boolean("metrics.per_peer"))
         obfuscation = Obfuscation(
             isEnabled: document.boolean("traffic_obfuscation.enabled"),
-            buckets: document.integers("traffic_obfuscation.buckets"))
+            buckets: document.integers("traffic_obfuscation.buckets"),
+            coverBytesPerSecond: document.integer("traffic_obfuscation.cover_bytes_per_second"))
         logFile = document.effective("logging.file").text.map(paths.absolute)
         logFileLimits = LogFileLimits(
             maximumSize: document.integer("logging.max_size_bytes"), maximumFiles: document.integer("logging.max_files")
@@ -211,6 +212,14 @@ extension ConfigurationDocument {
     }
 
     fileprivate mutating func checkObfuscation() {
+        let cover = "traffic_obfuscation.cover_bytes_per_second"
+        if let rate = effective(cover).integer, rate > 0,
+            effective("traffic_obfuscation.enabled") == .boolean(false)
+        {
+            report(
+                .conflict, cover, at: mark(cover),
+                "needs traffic_obfuscation.enabled: cover traffic that differs from the rest in size covers nothing")
+        }
         for number in 0..<count(of: "traffic_obfuscation.buckets") {
             let key = "traffic_obfuscation.buckets[\(number)]"
             guard let size = effective(key).integer, size < Limits.smallestData else { continue }

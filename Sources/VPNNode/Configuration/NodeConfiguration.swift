@@ -101,6 +101,8 @@ public struct NodeConfiguration: Sendable {
         public var isEnabled: Bool
         /// Bytes of UDP payload, as the file has them.
         public var buckets: [Int]
+        /// To each peer with a session; 0 = no cover traffic.
+        public var coverBytesPerSecond: Int
 
         public var padding: PaddingPolicy { isEnabled ? .datagrams(buckets) : .none }
     }

@@ -76,6 +76,9 @@ enum MetricTable {
     static let replayRejects = counter(
         "pqvpn_replay_window_rejects_total", "Datagrams whose counter was seen before or is too old to tell.")
     static let wakeUps = counter("pqvpn_worker_wakeups_total", "How often a packet thread was woken.")
+    static let coverPackets = counter(
+        "pqvpn_cover_packets_total", "Datagrams of cover traffic sent, those of pqvpn_sent_packets_total included.")
+    static let coverBytes = counter("pqvpn_cover_bytes_total", "UDP payload of cover traffic sent.")
     static let insecure = gauge(
         "pqvpn_insecure_settings", "Settings of this node's configuration that are weaker than their default.")
     static let refusedSeries = counter(

@@ -9,6 +9,7 @@ struct NodeObservation: Sendable {
     /// Of the control side.
     var drops: [(reason: DropReason, count: UInt64)]
     var footprint: ControlFootprint
+    var cover: CoverCost
     var census: SessionCensus
     /// Empty unless metrics.per_peer.
     var peers: [PeerTraffic]
@@ -53,6 +54,8 @@ struct NodeObservation: Sendable {
                 DropReason.allCases.map { MetricSample(Double(dropped($0)), [("reason", $0.name)]) }),
             one(MetricTable.replayRejects, dropped(.replayDuplicate) + dropped(.replayTooOld)),
             one(MetricTable.wakeUps, counters.wakeUps),
+            one(MetricTable.coverPackets, cover.datagrams),
+            one(MetricTable.coverBytes, cover.bytes),
             one(MetricTable.insecure, insecureSettings),
             // Peers beyond the limit have no series at all: any name for their sum could be the name of a peer.
             one(MetricTable.refusedSeries, refusedSeries + max(0, peers.count - MetricTable.mostPeers)),

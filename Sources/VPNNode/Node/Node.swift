@@ -259,7 +259,7 @@ public actor Node {
     func metricFamilies() -> [MetricFamily] {
         let observation = NodeObservation(
             isReady: isReady, counters: engine.counters(), drops: machine.drops.nonZero, footprint: machine.footprint,
-            census: machine.census, peers: configuration.metrics.isPerPeer ? machine.traffic : [],
+            cover: machine.cover, census: machine.census, peers: configuration.metrics.isPerPeer ? machine.traffic : [],
             insecureSettings: configuration.insecureSettings, refusedSeries: metrics.registry.refused,
             now: MonotonicClock.now, unixSeconds: UnixTime.now)
         return observation.families + metrics.registry.families

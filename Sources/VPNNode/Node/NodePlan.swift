@@ -75,6 +75,7 @@ struct NodePlan {
         parameters.rekeyBytes = UInt64(configuration.rekey.bytes)
         parameters.rekeyPackets = UInt64(configuration.rekey.packets)
         parameters.padding = configuration.obfuscation.padding
+        parameters.coverBytesPerSecond = configuration.obfuscation.coverBytesPerSecond
         // Each caller costs two jobs at most, each peer one of its own, and the ephemerals one.
         jobCapacity = configuration.network.maximumConcurrentDatagrams * 2 + peers.count * 2 + 16
         var tunnel: EngineConfiguration.Tunnel?

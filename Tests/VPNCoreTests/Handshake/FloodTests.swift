@@ -25,7 +25,7 @@ import VPNTesting
             let index = UInt32(truncatingIfNeeded: random.next()) | 1
             let bytes: [UInt8]
             if round % 2 == 0 {
-                bytes = S0Message(offers: offers, senderIndex: index, nonce: random.bytes(16))
+                bytes = S0Message(offers: offers, senderIndex: index, nonce: random.bytes(S0Message.nonceSize))
                     .encoded(macKey: round % 4 == 0 ? known : .unknownResponder)
             } else {
                 // Right in everything but the cookie, which nobody off the path can have.
@@ -57,7 +57,8 @@ import VPNTesting
         #expect(scenario.connect(within: .seconds(5)), "who knows the id is served")
         let sent = scenario.bob.bytesSent
         let s0 = S0Message(
-            offers: Offers(hasAESHardware: true), senderIndex: 5, nonce: [UInt8](repeating: 0, count: 16))
+            offers: Offers(hasAESHardware: true), senderIndex: 5,
+            nonce: [UInt8](repeating: 0, count: S0Message.nonceSize))
         let stranger = Endpoint(v4: 0x0A00_0063, port: 99)
         for bytes in [
             s0.encoded(macKey: .unknownResponder), s0.encoded(macKey: MAC1Key(responder: .zero)), [1, 3, 0, 0], [],

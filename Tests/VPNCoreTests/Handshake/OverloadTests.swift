@@ -220,7 +220,7 @@ private struct Flood {
     mutating func collectCookies(_ network: VirtualNetwork) {
         let mail = Mail()
         let offers = Offers(hasAESHardware: true)
-        let nonce = [UInt8](repeating: 7, count: 16)
+        let nonce = [UInt8](repeating: 7, count: S0Message.nonceSize)
         let key = MAC1Key(responder: target.peerID)
         network.intervene = { datagram in
             guard datagram.type == .retry, datagram.source == Scenario.bobEndpoint else { return .pass }
@@ -240,7 +240,8 @@ private struct Flood {
                 let cookie = retry.openCookie(answering: s0, sealingID: target.peerID.bytes)
             else { continue }
             sources[place].cookie = cookie
-            sources[place].solution = Puzzle.solve(cookie: cookie, senderIndex: source.index, difficulty: cookie[1])
+            sources[place].solution = Puzzle.solve(
+                cookie: cookie, senderIndex: source.index, difficulty: cookie[1], from: 0)
             if cookie[1] > 0 { paid += 1 }
         }
     }

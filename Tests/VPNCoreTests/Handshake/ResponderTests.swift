@@ -74,7 +74,7 @@ import VPNTesting
     @Test func thePuzzleIsAskedForUnderLoadAndChecked() {
         let cryptography = RehearsalCryptography(seed: 3)
         let cookie = [1, 12, 0, 0] + cryptography.randomBytes(28)
-        let solution = Puzzle.solve(cookie: cookie, senderIndex: 9, difficulty: 12)
+        let solution = Puzzle.solve(cookie: cookie, senderIndex: 9, difficulty: 12, from: 0)
         #expect(Puzzle.verifies(solution, cookie: cookie, senderIndex: 9, difficulty: 12))
         #expect(!Puzzle.verifies(solution, cookie: cookie, senderIndex: 10, difficulty: 12))
         #expect(!Puzzle.verifies(solution, cookie: cookie.flipping(9), senderIndex: 9, difficulty: 12))
