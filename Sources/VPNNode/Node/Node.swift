@@ -260,7 +260,7 @@ public actor Node {
         let observation = NodeObservation(
             isReady: isReady, counters: engine.counters(), drops: machine.drops.nonZero, footprint: machine.footprint,
             census: machine.census, peers: configuration.metrics.isPerPeer ? machine.traffic : [],
-            insecureSettings: configuration.insecureSettings, refusedSeries: metrics.registry.refused,
+            insecureSettings: configuration.insecureSettings.count, refusedSeries: metrics.registry.refused,
             now: MonotonicClock.now, unixSeconds: UnixTime.now)
         return observation.families + metrics.registry.families
     }
