@@ -8,6 +8,7 @@ internal import ServiceLifecycle
 internal import UnixSignals
 internal import VPNCore
 internal import VPNCrypto
+internal import VPNEngine
 
 /// `pqvpn run`.
 public struct DaemonRun: Sendable {
@@ -77,6 +78,10 @@ public struct DaemonRun: Sendable {
         for warning in loaded.warnings {
             logger.warning(
                 "\(warning.description(file: configuration.file))", metadata: ["event": "config.warning"])
+        }
+        // Before there is any secret.
+        if !ProcessMemory.forbidDumps() {
+            logger.warning("core dumps cannot be forbidden", metadata: ["event": "memory.dumpable"])
         }
         try Self.selfTest()
         // A daemon in the background has no terminal to ask at.
