@@ -17,7 +17,7 @@ struct PQVPNCommand: ParsableCommand {
             RekeyCommand.self, DropCommand.self, LogsCommand.self, LogLevelCommand.self, ReloadCommand.self,
             KeygenCommand.self, PeerIDCommand.self, IdentityCommand.self,
             PeersCommand.self, ConfigCommand.self, DoctorCommand.self, SelfTestCommand.self, VersionCommand.self,
-            DemoCommand.self, CompletionsCommand.self,
+            DemoCommand.self, CompletionsCommand.self, ManCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
 }
