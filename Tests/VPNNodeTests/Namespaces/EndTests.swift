@@ -8,9 +8,14 @@ import Testing
 extension NamespaceTests {
     @Suite("What a run leaves behind")
     struct Leftovers {
-        private func routes(_ host: DemoHost) throws -> String {
-            try host.ip("-n", host.namespace, "route", "show", "table", "all")
+        /// All but what the kernel adds in its own time: a cable's link-local address.
+        private func routes(_ host: DemoHost) throws -> [String] {
+            let all =
+                try host.ip("-n", host.namespace, "route", "show", "table", "all")
                 + host.ip("-n", host.namespace, "-6", "route", "show", "table", "all")
+            return all.split(separator: "\n").map(String.init).filter {
+                !($0.contains("fe80:") && $0.contains(DemoHost.cable))
+            }
         }
 
         private func rules(_ host: DemoHost) throws -> String {
