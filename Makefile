@@ -1,6 +1,7 @@
 # make demo    two hosts, one tunnel, on one screen      make test   one build, all checks, all tests
 # make check   the checks alone                          make install PREFIX=/usr/local DESTDIR=
 # make bench   what it costs, side by side with others: docs/benchmarks.md
+# make man     manual pages in .build/man/man1; make install takes them along
 # make sanitize  the packet threads under ThreadSanitizer
 # make budgets what a packet may cost: no allocation, so many instructions (Benchmarks/budgets.txt); ARGS=--write
 # make fuzz SECONDS=60 TARGET=splitter   the packet path's parsers under libFuzzer; without TARGET all of them
@@ -15,7 +16,7 @@ export SWIFT_BACKTRACE := enable=no
 SECONDS = 60
 TARGET ?=
 
-.PHONY: all build demo test check bench budgets fuzz sanitize install clean dependencies
+.PHONY: all build man demo test check bench budgets fuzz sanitize install clean dependencies
 .DEFAULT_GOAL := build
 
 all: build
@@ -25,6 +26,9 @@ dependencies:
 
 build: dependencies
 	@scripts/build -c release --product pqvpn --static-swift-stdlib
+
+man: build
+	@.build/release/pqvpn man --out .build/man/man1 --date "$$(git log -1 --format=%cs 2>/dev/null || date -u +%F)"
 
 demo: build
 	@.build/release/pqvpn demo $(ARGS)
@@ -53,6 +57,8 @@ fuzz:
 install:
 	@test -x .build/release/pqvpn || { echo "Run make first." >&2; exit 1; }
 	install -D -m 0755 .build/release/pqvpn $(DESTDIR)$(PREFIX)/bin/pqvpn
+	@for page in .build/man/man1/*.1; do \
+	    test ! -e "$$page" || install -D -m 0644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man1/$${page##*/}"; done
 
 clean:
 	rm -rf .build .build-test .build-bench .build-fuzz .build-thread .build-address

@@ -21,12 +21,15 @@ public final class Engine: Sendable {
         let worker: WorkerBox
     }
 
-    /// The TUN interface; nil for a relay.
-    public let interface: NetworkInterface?
+    /// The TUN interface, the last one where it vanished; nil for a relay.
+    public var interface: NetworkInterface? { latestInterface.withLock { $0 } }
+    private let latestInterface: Guarded<NetworkInterface?>
     /// What the UDP sockets turned out to be; all are alike.
     public let socket: UDPSocketFacts
     /// What the kernel granted at start; see `EngineEvent.offloadLost`.
     public let offloads: Offloads
+    /// What it was asked for.
+    let wantedOffloads: Offloads
     /// How many workers there are; fewer than asked for where the interface has one queue only.
     public var workers: Int { seats.count }
 
@@ -53,12 +56,9 @@ public final class Engine: Sendable {
         guard (Limits.smallestInnerMTU...Limits.largestPayload).contains(tunnel.mtu) else {
             throw EngineError(.badMTU, "\(tunnel.mtu)")
         }
-        let device = try TunDevice.open(
-            name: tunnel.name, offloads: configuration.offloads, wantsQueues: configuration.workers > 1)
-        let interface = try NetworkInterface(name: tunnel.name)
-        try interface.configure(mtu: tunnel.mtu, addresses: tunnel.addresses)
-        let connected = Set(tunnel.addresses.map(\.network))
-        for route in tunnel.routes where !connected.contains(route) { try interface.addRoute(route) }
+        var interface: NetworkInterface?
+        let device = try Engine.makeTunnel(
+            tunnel, offloads: configuration.offloads, workers: configuration.workers, &interface)
         try self.init(configuration, socket: socket, tunnel: device, interface: interface, onWake: onWake)
     }
 
@@ -68,7 +68,8 @@ public final class Engine: Sendable {
         interface: NetworkInterface?, onWake: @escaping @Sendable () -> Void
     ) throws(EngineError) {
         events = EventMailbox(capacity: configuration.eventCapacity, onWake: onWake)
-        self.interface = interface
+        latestInterface = Guarded(interface)
+        wantedOffloads = configuration.offloads
         offloads = socket.facts.offloads.union(tunnel.offloads)
         self.socket = socket.facts
         // More queues and sockets come from the first ones, which then go to the first worker.
@@ -116,6 +117,17 @@ public final class Engine: Sendable {
             }
         }
         if let failure { throw failure }
+    }
+
+    /// Another interface is there; what was said of earlier ones no longer counts. Returns its number.
+    func expectTunnel(_ interface: NetworkInterface?) -> UInt64 {
+        latestInterface.withLock { $0 = interface }
+        return events.expectTunnel()
+    }
+
+    /// One queue for each worker.
+    func offer(_ queues: [TunnelOffer]) {
+        for (seat, queue) in zip(seats, queues) { _ = seat.commands.post(.tunnel(queue)) }
     }
 
     /// Gives the data planes a command. It is applied before any packet that arrives later.

@@ -19,7 +19,7 @@ public enum EngineEvent: Sendable {
     case wantSession(PeerSlot)
     /// The session must be closed: its peer broke the protocol or its key is spent; once in its life.
     case violation(Session, DropReason)
-    /// The TUN interface vanished; the worker goes on without it.
+    /// The TUN interface vanished; the workers go on without it until `Engine.restoreTunnel`.
     case tunGone
     /// The kernel refused one of its services at run time (errno): the worker goes on without it. Once for each.
     case offloadLost(Offloads, errno: Int32)
@@ -37,6 +37,8 @@ final class EventMailbox: Sendable {
         var isNodeWoken = false
         // What several workers find out, and one tells.
         var isTunGone = false
+        /// Of the interface that is the latest; the first one is 0.
+        var tunnelNumber: UInt64 = 0
         var lost: Offloads = []
     }
 
@@ -73,6 +75,24 @@ final class EventMailbox: Sendable {
         }
     }
 
+    /// A worker has lost its queue of an interface; told once for each interface, and not where there is a newer one.
+    func reportLoss(ofTunnel number: UInt64) {
+        state.withLock { state in
+            guard number == state.tunnelNumber, !state.isTunGone else { return }
+            state.isTunGone = true
+            state.events.append(.tunGone)
+        }
+    }
+
+    /// A newer interface is there. Returns its number.
+    func expectTunnel() -> UInt64 {
+        state.withLock { state in
+            state.isTunGone = false
+            state.tunnelNumber += 1
+            return state.tunnelNumber
+        }
+    }
+
     /// Calls the node's hook if events wait of which it does not know; once a batch.
     func wakeNode() {
         let shouldWake = state.withLock { state in
@@ -100,6 +120,8 @@ enum WorkerCommand: Sendable {
     case transmit([UInt8], Carrier)
     /// A sign of life is wanted.
     case beat
+    /// A queue of a new interface.
+    case tunnel(TunnelOffer)
     case stop
 }
 

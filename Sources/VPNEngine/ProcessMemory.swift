@@ -7,4 +7,8 @@ public enum ProcessMemory {
     /// Lets go of all code in memory; what is still needed comes back from the page cache, page by page. Starting runs through
     /// ten times the code that moving packets takes, and a daemon starts once. Where /proc is missing nothing happens.
     public static func releaseCode() { _ = clinux_release_code() }
+
+    /// Secrets stay in this process: no core dump, and no debugger of another process but root's. What it starts later is not
+    /// held by this, only by the limit. False where the kernel refuses.
+    public static func forbidDumps() -> Bool { clinux_forbid_dumps() == 0 }
 }

@@ -11,7 +11,7 @@ import VPNCore
 
 /// One worker: a TUN queue, a UDP socket, two batches of buffers and a data plane, owned by one thread.
 struct Worker: ~Copyable {
-    let tunnel: TunDevice
+    private(set) var tunnel: TunDevice
     let socket: UDPSocket
     private let poller: Poller
     let commands: CommandMailbox
@@ -32,6 +32,8 @@ struct Worker: ~Copyable {
     /// instead of losing packets here.
     private(set) var isBlocked = false
     private(set) var hasTunnel: Bool
+    /// Of the interface that `tunnel` is a queue of.
+    private var tunnelNumber: UInt64 = 0
     private var isStopping = false
 
     /// - Parameter largestPacket: the inner MTU, or what the outer path carries, whatever is more.
@@ -76,11 +78,13 @@ struct Worker: ~Copyable {
         while !isStopping {
             let ready = poller.wait()
             counters.wakeUps.wrappingAdd(1, ordering: .relaxed)
+            let number = tunnelNumber
             if ready.commands { obey() }
             if ready.socketWritable && isBlocked { resume() }
             if ready.socketReadable { receive() }
-            if hasTunnel && ready.tunnelReadable && !isBlocked { readTunnel() }
-            if hasTunnel && ready.tunnelBroken { loseTunnel() }
+            // What was ready of an interface says nothing of the one that came after it.
+            if hasTunnel && ready.tunnelReadable && !isBlocked && number == tunnelNumber { readTunnel() }
+            if hasTunnel && ready.tunnelBroken && number == tunnelNumber { loseTunnel() }
             events.wakeNode()
         }
     }
@@ -94,6 +98,7 @@ struct Worker: ~Copyable {
             switch command {
             case .plane(let command): plane.apply(command)
             case .transmit(let datagram, let carrier): send(datagram, over: carrier)
+            case .tunnel(let offer): take(offer)
             case .beat: counters.beats.add(1, ordering: .relaxed)
             case .stop: isStopping = true
             }
@@ -153,7 +158,24 @@ struct Worker: ~Copyable {
         guard hasTunnel else { return }
         hasTunnel = false
         poller.remove(tunnel.raw)
-        report(.tunGone)
+        events.reportLoss(ofTunnel: tunnelNumber)
+    }
+
+    /// Goes on with a queue of another interface.
+    private mutating func take(_ offer: TunnelOffer) {
+        guard let device = offer.take() else { return }
+        if hasTunnel { poller.remove(tunnel.raw) }
+        hasTunnel = false
+        // What was read of the old one is still to be sent; what was held for it went or was counted at the end of its batch.
+        tunnel = device
+        tunnelNumber = offer.number
+        writer = TunnelWriter(tunnel.offloads, hasHeaders: tunnel.hasHeaders)
+        answers = TunnelWriter([], hasHeaders: tunnel.hasHeaders)
+        do throws(EngineError) { try poller.add(tunnel.raw, .tunnel) } catch {
+            return events.reportLoss(ofTunnel: tunnelNumber)
+        }
+        hasTunnel = true
+        if isBlocked { poller.change(tunnel.raw, .tunnel, readable: false) }
     }
 
     func report(_ event: EngineEvent) {

@@ -44,7 +44,7 @@ public struct MetricsServer: Sendable {
         let log = logger
         let application = Application(
             responder: CallbackResponder<BasicRequestContext> { request, _ in await respond(to: request) },
-            server: .http1(configuration: channel),
+            server: HTTPServerBuilder { CarefulChannel(base: HTTP1Channel(responder: $0, configuration: channel)) },
             configuration: ApplicationConfiguration(
                 address: .hostname(host, port: port), backlog: limits.connections,
                 availableConnectionsDelegate: .maximum(limits.connections, logger: quiet)),

@@ -36,6 +36,9 @@ uint64_t clinux_boottime(void);
 /// Lets go of the pages of this process's code, which come back as they are used; bytes of code or −errno.
 long clinux_release_code(void);
 
+/// From here on no core of this process is written, and no process of the same user may look into it; 0 or −errno.
+int clinux_forbid_dumps(void);
+
 // ---- Local sockets
 
 /// Who is at the other end of a local socket, as the kernel knows it (SO_PEERCRED).

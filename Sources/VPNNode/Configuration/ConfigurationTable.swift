@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table of all keys of the configuration: path, type, range, default, reload class, feature state, documentation.
 // Nothing else knows a key's name but the place in NodeConfiguration+Reading.swift that gives it a meaning.
+internal import Logging
 internal import VPNCore
 
 enum ConfigurationTable {
@@ -261,4 +262,11 @@ enum ConfigurationTable {
 /// The words for log levels in configurations and flags.
 enum LogLevelName {
     static let all = ["TRACE", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
+
+    /// The level of one of them, of either case. Throws what the nearest is.
+    static func level(_ name: String) throws(NodeFailure) -> Logger.Level {
+        if let level = Logger.Level(rawValue: name.lowercased()) { return level }
+        let near = Spelling.nearest(to: name.uppercased(), among: all).map { "did you mean '\($0)'?" }
+        throw NodeFailure(.usage, "'\(name)' is no log level; \(near ?? "there are \(all.joined(separator: ", "))")")
+    }
 }

@@ -17,7 +17,7 @@ final class ControlServer: Sendable {
     static let patience: Int32 = 60
 
     let path: String
-    private let control: any NodeControl
+    private let control: any RunControl
     private let logger: Logger
     private let listener: Int32
     private let state = Mutex(State())
@@ -28,7 +28,7 @@ final class ControlServer: Sendable {
     }
 
     /// Binds `path` with mode 0660 for `group`, where there is such a group. A file that no living node serves is replaced.
-    init(path: String, group: String?, control: any NodeControl, logger: Logger) throws {
+    init(path: String, group: String?, control: any RunControl, logger: Logger) throws {
         self.path = path
         self.control = control
         self.logger = logger
@@ -164,15 +164,15 @@ final class ControlServer: Sendable {
                 "the node speaks version \(ControlRequest.version) of the control protocol, not \(request.version): "
                     + "use the pqvpn that it runs")
         }
-        if request.verb == .rekey || request.verb == .drop {
+        if request.isOrder {
             // Whatever changes something leaves a trace of who did it.
-            logger.notice(
-                "asked by a person or program of this host",
-                metadata: [
-                    "event": "control.command", "verb": "\(request.verb.rawValue)",
-                    "peer_name": "\(request.peer ?? "")",
-                    "uid": "\(caller.uid)", "pid": "\(caller.pid)",
-                ])
+            var fields: Logger.Metadata = [
+                "event": "control.command", "verb": "\(request.verb.rawValue)", "uid": "\(caller.uid)",
+                "pid": "\(caller.pid)",
+            ]
+            if let peer = request.peer { fields["peer_name"] = "\(peer)" }
+            if let level = request.level { fields["level_name"] = "\(level)" }
+            logger.notice("asked by a person or program of this host", metadata: fields)
         }
         // This thread is nobody's but this connection's; it may wait.
         let answer = Answer()
@@ -200,7 +200,7 @@ final class ControlServer: Sendable {
         }
     }
 
-    private static func perform(_ request: ControlRequest, _ control: any NodeControl) async -> String {
+    private static func perform(_ request: ControlRequest, _ control: any RunControl) async -> String {
         do {
             switch request.verb {
             case .status: return try await control.status().json
@@ -209,6 +209,9 @@ final class ControlServer: Sendable {
             case .ping:
                 let timeout = min(max(request.timeout ?? 5000, 1), 30_000)
                 return try await control.ping(peer(of: request), timeout: .milliseconds(timeout)).json
+            case .logs: return try await control.logs(LogRing.Question(request)).json
+            case .logLevel: return try await control.setLogLevel(request.level).json
+            case .reload: return try await control.reload(isTrial: request.isTrial ?? false).json
             }
         } catch { return FailureReport(NodeFailure(error)).json }
     }

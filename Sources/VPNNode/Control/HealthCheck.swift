@@ -5,9 +5,7 @@
 /// Facts about a run that are not in its peers.
 struct HealthFacts: Sendable {
     /// From the configuration.
-    var requiresBothSignatures = true
-    var trustsOnFirstUse = false
-    var isStrictOnFirstUse = false
+    var insecureSettings: [InsecureSetting] = []
     var isTemporaryIdentity = false
     var configurationFile = ""
     /// Of the run.
@@ -28,8 +26,9 @@ enum HealthCheck {
         if facts.isTunnelGone {
             found.append(
                 Finding(
-                    "error", "TUNNEL_GONE", "the tunnel interface was deleted: nothing goes through",
-                    fix: "restart the node"))
+                    "error", "TUNNEL_GONE",
+                    "the tunnel interface was deleted and cannot be made anew yet: nothing goes through",
+                    fix: "pqvpn logs --level WARNING says why (tunnel.not_restored); it is tried again by itself"))
         }
         for peer in peers where peer.isConfigured { found += findings(peer) }
         for name in facts.unresolved.sorted() {
@@ -45,18 +44,9 @@ enum HealthCheck {
                     "\(facts.unkeptPins) identit\(facts.unkeptPins == 1 ? "y" : "ies") pinned at first use could not be written",
                     fix: "make \(facts.knownPeersFile) writable"))
         }
-        if !facts.requiresBothSignatures {
+        for setting in facts.insecureSettings {
             found.append(
-                Finding(
-                    "warning", "ONE_SIGNATURE_ALLOWED",
-                    "a peer set to --allow-partial is believed by its ML-DSA-87 signature alone",
-                    fix: "security.strict_sig_verify: true in \(facts.configurationFile)"))
-        }
-        if facts.trustsOnFirstUse, !facts.isStrictOnFirstUse {
-            found.append(
-                Finding(
-                    "warning", "STRANGERS_ARE_PINNED", "any identity that calls is pinned at its first contact",
-                    fix: "security.strict_tofu: true, or tofu: false, in \(facts.configurationFile)"))
+                Finding("warning", setting.code, setting.text, fix: setting.fix(in: facts.configurationFile)))
         }
         if facts.isTemporaryIdentity {
             found.append(

@@ -14,9 +14,25 @@ public protocol NodeControl: Sendable {
     func ping(_ peer: String, timeout: Duration) async throws -> PingReport
 }
 
+/// The run around a node: its log and its configuration file.
+public protocol RunControl: NodeControl {
+    /// Lines of its log that are still in memory.
+    func logs(_ wanted: LogRing.Question) async throws -> LogsReport
+    /// Another level, until the next one, the next reload or the end. Nil: only says which one it is.
+    func setLogLevel(_ name: String?) async throws -> LogLevelReport
+    /// Reads the configuration file again, as at SIGHUP.
+    ///
+    /// - Parameter isTrial: checks everything, says what would happen, and changes nothing.
+    func reload(isTrial: Bool) async throws -> ReloadReport
+}
+
 /// One line of the local socket: a JSON object.
 public struct ControlRequest: Codable, Sendable, Equatable {
-    public enum Verb: String, Codable, Sendable, CaseIterable { case status, rekey, drop, ping }
+    public enum Verb: String, Codable, Sendable, CaseIterable {
+        case status, rekey, drop, ping, logs
+        case logLevel = "log-level"
+        case reload
+    }
 
     /// Grows with every incompatible change of a verb.
     public static let version = 1
@@ -26,12 +42,35 @@ public struct ControlRequest: Codable, Sendable, Equatable {
     public var peer: String?
     /// Milliseconds.
     public var timeout: Int?
+    /// Of logs: the lines after this number, the oldest first to go into the answer; absent: the newest lines.
+    public var since: UInt64?
+    /// Of logs: so many lines at most.
+    public var limit: Int?
+    /// Of logs: lines of this level and above. Of log-level: the new one.
+    public var level: String?
+    /// Of reload: only says what would happen.
+    public var isTrial: Bool?
+
+    private enum CodingKeys: String, CodingKey {
+        case version, verb, peer, timeout, since, limit, level
+        case isTrial = "dry_run"
+    }
 
     public init(_ verb: Verb, peer: String? = nil, timeout: Int? = nil) {
         version = Self.version
         self.verb = verb
         self.peer = peer
         self.timeout = timeout
+    }
+
+    /// Whether it changes anything.
+    var isOrder: Bool {
+        switch verb {
+        case .rekey, .drop: true
+        case .logLevel: level != nil
+        case .reload: isTrial != true
+        case .status, .ping, .logs: false
+        }
     }
 }
 

@@ -8,6 +8,7 @@ extension StatusReport {
     public func text(isLong: Bool) -> String {
         var lines = [headline, ""]
         lines += facts
+        if isLong, let logLevel { lines.append("Log        \(logLevel.uppercased()) and above: pqvpn logs") }
         if !peers.isEmpty { lines += ["", peerTable] }
         if isLong {
             for peer in peers { lines += ["", detail(peer)] }

@@ -160,6 +160,8 @@ public struct StatusReport: Report, Codable, Equatable {
     public var drops: [String: UInt64]
     /// The most serious first.
     public var health: [Finding]
+    /// "info"; what the node writes to its log now.
+    public var logLevel: String?
 
     private enum CodingKeys: String, CodingKey {
         case verdict, version, pid, nickname
@@ -168,6 +170,7 @@ public struct StatusReport: Report, Codable, Equatable {
         case configuration
         case uptimeSeconds = "uptime_seconds"
         case listening, tunnel, traffic, peers, drops, health
+        case logLevel = "log_level"
     }
 
     /// What the peers' states come to.

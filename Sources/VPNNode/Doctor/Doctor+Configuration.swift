@@ -25,17 +25,8 @@ extension Doctor {
 
     mutating func checkSettings(_ configuration: NodeConfiguration) {
         let security = configuration.security
-        if !security.requiresBothSignatures {
-            add(
-                .warn(
-                    "security.signatures", "one signature of two may do for pins with allow_partial",
-                    fix: "set security.strict_sig_verify: true in \(configuration.file)"))
-        }
-        if security.trustsOnFirstUse, !security.isStrictOnFirstUse {
-            add(
-                .warn(
-                    "security.first_use", "whoever calls first is believed and pinned",
-                    fix: "set security.strict_tofu: true in \(configuration.file)"))
+        for setting in configuration.insecureSettings {
+            add(.warn(setting.doctorCode, setting.text, fix: setting.fix(in: configuration.file)))
         }
         if case .temporary = configuration.identity, !security.trustsOnFirstUse, !configuration.peers.isEmpty {
             add(

@@ -38,7 +38,7 @@ struct LogRecord {
     }
 
     /// Control characters could rewrite the terminal of whoever reads the log.
-    private static func printable(_ text: String) -> String {
+    static func printable(_ text: String) -> String {
         guard text.unicodeScalars.contains(where: \.isInvisible) else { return text }
         return text.unicodeScalars.map { $0.isInvisible ? "\\u{\(String($0.value, radix: 16))}" : String($0) }.joined()
     }

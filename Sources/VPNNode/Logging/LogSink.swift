@@ -67,7 +67,7 @@ final class LogSink: Sendable {
         _ line: LogRecord, _ state: inout State,
         _ record: (Logger.Level, String, String, Logger.Metadata) -> LogRecord
     ) {
-        ring.append(line.json)
+        ring.append(line.json, level: line.level)
         if state.untold > 0 {
             let count = state.untold
             let notice = record(
@@ -78,7 +78,7 @@ final class LogSink: Sendable {
                 lost.wrappingAdd(1, ordering: .relaxed)
                 return
             }
-            ring.append(notice.json)
+            ring.append(notice.json, level: notice.level)
             state.untold = 0
         }
         if !deliver(line, &state, record) {
@@ -102,7 +102,7 @@ final class LogSink: Sendable {
                 let notice = record(
                     .warning, "log", "the log file cannot be put aside and grows: \(refusal)",
                     ["event": "log.not_rotated"])
-                ring.append(notice.json)
+                ring.append(notice.json, level: notice.level)
                 _ = try state.target.write(notice.json)
             }
             return true

@@ -7,7 +7,8 @@ struct KernelRoutes {
     private(set) var routes: Set<IPPrefix>
     /// The interface's own networks, to which the kernel makes the routes itself.
     private let connected: Set<IPPrefix>
-    private let interface: NetworkInterface?
+    /// Nil while there is none: what is wanted is remembered until there is.
+    private var interface: NetworkInterface?
 
     /// What an engine made at its start.
     init(_ tunnel: EngineConfiguration.Tunnel?, interface: NetworkInterface?) {
@@ -16,11 +17,17 @@ struct KernelRoutes {
         self.interface = interface
     }
 
+    /// The interface vanished, and the kernel's routes with it.
+    mutating func loseInterface() { interface = nil }
+
     /// Makes these the routes. All or nothing: where one cannot be added, those that were added are taken back. One that
     /// cannot be removed is named in the result and leads nowhere.
     mutating func replace(by wanted: [IPPrefix]) throws(EngineError) -> [String] {
-        guard let interface else { return [] }
         let wanted = Set(wanted).subtracting(connected)
+        guard let interface else {
+            routes = wanted
+            return []
+        }
         var added: [IPPrefix] = []
         for prefix in wanted.subtracting(routes) {
             do throws(EngineError) {

@@ -13,9 +13,7 @@ extension Node: NodeControl {
         for (reason, count) in counters.drops + machine.drops.nonZero { drops[reason.name, default: 0] += count }
         let peers = machine.snapshot(now: now).map(StatusReport.Peer.init)
         var facts = HealthFacts()
-        facts.requiresBothSignatures = configuration.security.requiresBothSignatures
-        facts.trustsOnFirstUse = configuration.security.trustsOnFirstUse
-        facts.isStrictOnFirstUse = configuration.security.isStrictOnFirstUse
+        facts.insecureSettings = configuration.insecureSettings
         facts.isTemporaryIdentity = isTemporary
         facts.configurationFile = configuration.file
         facts.isMemoryLocked = Secret.isMemoryLocked

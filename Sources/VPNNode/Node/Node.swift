@@ -30,9 +30,9 @@ public actor Node {
     private let log: EventLog
     private var metrics = NodeMetrics()
     /// Whether packets can flow.
-    var isReady: Bool { hasStarted && !isStopping }
+    var isReady: Bool { hasStarted && !isStopping && !isTunnelGone }
     private var hasStarted = false
-    private let logger: Logger
+    let logger: Logger
     private let onReady: @Sendable () -> Void
     private let wakes: AsyncStream<Wake>
     private let waker: AsyncStream<Wake>.Continuation
@@ -41,14 +41,17 @@ public actor Node {
     private(set) var names: NameResolver
     /// Looks names up again until all are found.
     private var asking: Task<Void, Never>?
-    private var routes: KernelRoutes
+    var routes: KernelRoutes
     /// Pins by first use that could not be written to known_peers.yaml.
     private(set) var unkept: [PinnedPeer] = []
     /// Whether the identity ends with the run.
     let isTemporary: Bool
     /// Of the interface, in bytes.
     let mtu: Int
-    private(set) var isTunnelGone = false
+    var isTunnelGone = false
+    /// The interface as it was made, and who makes it anew (Node+Tunnel).
+    let tunnelPlan: EngineConfiguration.Tunnel?
+    var restoring: Task<Void, Never>?
     /// Who waits for a peer's answer (Node+Control).
     var pings: [UInt64: (slot: PeerSlot, continuation: CheckedContinuation<Double?, Never>)] = [:]
     var nextPing: UInt64 = 0
@@ -72,6 +75,7 @@ public actor Node {
         let plan = NodePlan(
             configuration, identity: identity, presharedKeys: try PresharedKeyFile.all(of: configuration.peers))
         mtu = Int(plan.parameters.mtu)
+        tunnelPlan = plan.engine.tunnel
         for warning in plan.warnings { logger.warning("\(warning)", metadata: ["event": "config.warning"]) }
         (wakes, waker) = AsyncStream.makeStream()
         ephemerals = EphemeralPool(capacity: NodePlan.ephemeralsKept)
@@ -125,6 +129,7 @@ public actor Node {
         }
         asking?.cancel()
         watcher.cancel()
+        await endRestoring()
         endPings()
         timer?.task.cancel()
         machine.close(now: MonotonicClock.now)
@@ -172,10 +177,7 @@ public actor Node {
         case .violation(let session, let reason):
             log.violation(session, reason)
             machine.sessionViolated(session, now: now)
-        case .tunGone:
-            isTunnelGone = true
-            logger.error(
-                "the tunnel interface is gone: restart the node to make it anew", metadata: ["event": "tunnel.gone"])
+        case .tunGone: tunnelVanished()
         case .offloadLost(let offloads, let errno):
             logger.warning(
                 "the kernel refuses \(offloads) (errno \(errno)): going on without, slower",
@@ -260,7 +262,7 @@ public actor Node {
         let observation = NodeObservation(
             isReady: isReady, counters: engine.counters(), drops: machine.drops.nonZero, footprint: machine.footprint,
             cover: machine.cover, census: machine.census, peers: configuration.metrics.isPerPeer ? machine.traffic : [],
-            insecureSettings: configuration.insecureSettings, refusedSeries: metrics.registry.refused,
+            insecureSettings: configuration.insecureSettings.count, refusedSeries: metrics.registry.refused,
             now: MonotonicClock.now, unixSeconds: UnixTime.now)
         return observation.families + metrics.registry.families
     }

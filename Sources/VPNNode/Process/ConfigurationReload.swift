@@ -1,18 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// SIGHUP: the configuration file is read again, checked as a whole, and what a running node can take of it is taken. A file
+// SIGHUP and `pqvpn reload`: the configuration file is read again, checked as a whole, and what a running node can take of it is taken. A file
 // that is no good changes nothing. What a node does with new peers is in Node/.
 internal import Logging
 internal import VPNCore
 
 /// The configuration of one run, and how it becomes another. One reload at a time.
 actor ConfigurationReload {
-    /// What a reload did.
-    struct Outcome: Sendable {
-        var applied: [String]
-        /// Waits for a restart.
-        var pending: [String]
-    }
-
     private let run: DaemonRun
     /// Absolute: a daemon leaves the directory that it was started in.
     private let file: String
@@ -23,13 +16,16 @@ actor ConfigurationReload {
     private let knownPeers: KnownPeersStore
     private let revocations: RevocationList
     private let node: Node
+    private let notifier: ServiceNotifier
     private let output: LogOutput
     private let logger: Logger
+    /// The end of the one before: an actor alone would let the next one in while this one waits for names.
+    private var latest: Task<ReloadReport, any Error>?
 
     init(
         _ run: DaemonRun, file: String, started: LoadedConfiguration, configuration: NodeConfiguration,
         identity: LoadedIdentity, knownPeers: KnownPeersStore, revocations: RevocationList, node: Node,
-        output: LogOutput, logger: Logger
+        notifier: ServiceNotifier, output: LogOutput, logger: Logger
     ) {
         self.run = run
         self.file = file
@@ -40,24 +36,41 @@ actor ConfigurationReload {
         self.knownPeers = knownPeers
         self.revocations = revocations
         self.node = node
+        self.notifier = notifier
         self.output = output
         self.logger = logger
     }
 
-    /// Reads the file and takes it, or logs why not.
-    func perform() async {
+    /// Reads the file and takes it, or logs why not and throws it.
+    ///
+    /// - Parameter isTrial: all of the checks and nothing else; nothing is logged.
+    func perform(isTrial: Bool = false) async throws -> ReloadReport {
+        let before = latest
+        let task = Task {
+            _ = try? await before?.value
+            return try await isTrial ? take(isTrial: true) : announced()
+        }
+        latest = task
+        return try await task.value
+    }
+
+    private func announced() async throws -> ReloadReport {
+        notifier.reloading()
+        defer { notifier.ready("up") }
         do {
-            let outcome = try await take()
+            let outcome = try await take(isTrial: false)
             logger.notice(
                 "configuration read again",
                 metadata: [
                     "event": "config.reloaded", "applied": .array(outcome.applied.map { "\($0)" }),
                     "pending": .array(outcome.pending.map { "\($0)" }),
                 ])
-            guard !outcome.pending.isEmpty else { return }
-            logger.warning(
-                "needs a restart, the old value stays until then: \(outcome.pending.joined(separator: ", "))",
-                metadata: ["event": "config.pending"])
+            if !outcome.pending.isEmpty {
+                logger.warning(
+                    "needs a restart, the old value stays until then: \(outcome.pending.joined(separator: ", "))",
+                    metadata: ["event": "config.pending"])
+            }
+            return outcome
         } catch {
             let failure = NodeFailure(error)
             logger.error(
@@ -66,31 +79,33 @@ actor ConfigurationReload {
                     "event": "config.refused",
                     "errors": .array(failure.message.split(separator: "\n").map { "\($0)" }),
                 ])
+            throw failure
         }
     }
 
-    private func take() async throws -> Outcome {
+    private func take(isTrial: Bool) async throws -> ReloadReport {
         let loaded = try LoadedConfiguration(file: file)
         let new = configuration.taking(live: try run.overridden(loaded.configuration))
         try new.check(pins: knownPeers.pins, revoked: revocations.ids, own: identity.peerID)
         try new.checkNamed()
         let keys = try PresharedKeyFile.all(of: new.peers)
-        // It looks names up, which may take long: not on the threads that everybody shares, and not on the node.
-        let (merged, identity) = (new, identity)
-        let plan = await Task.detached { NodePlan(merged, identity: identity, presharedKeys: keys) }.value
-        try await node.reconfigure(to: new, plan: plan)
-        output.setLevel(new.logLevel)
         let change = ConfigurationChange(started: started, applied: applied, new: loaded)
-        applied = loaded
-        configuration = new
-        for warning in loaded.warnings {
-            logger.warning("\(warning.description(file: file))", metadata: ["event": "config.warning"])
+        let warnings = loaded.warnings.map { $0.description(file: file) }
+        if !isTrial {
+            // It looks names up, which may take long: not on the threads that everybody shares, and not on the node.
+            let (merged, identity) = (new, identity)
+            let plan = await Task.detached { NodePlan(merged, identity: identity, presharedKeys: keys) }.value
+            try await node.reconfigure(to: new, plan: plan)
+            output.setLevel(new.logLevel)
+            applied = loaded
+            configuration = new
+            for warning in warnings { logger.warning("\(warning)", metadata: ["event": "config.warning"]) }
         }
         // The command line goes before the file for as long as the run lasts.
         let overruled = run.logLevel == nil ? [] : change.live.map(\.key).filter { $0 == "logging.level" }
-        return Outcome(
-            applied: change.live.map(\.key).filter { !overruled.contains($0) },
-            pending: change.restart.map(\.key) + overruled)
+        return ReloadReport(
+            isTrial: isTrial, file: file, applied: change.live.map(\.key).filter { !overruled.contains($0) },
+            pending: change.restart.map(\.key) + overruled, warnings: warnings)
     }
 }
 

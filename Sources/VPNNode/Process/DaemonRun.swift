@@ -8,6 +8,7 @@ internal import ServiceLifecycle
 internal import UnixSignals
 internal import VPNCore
 internal import VPNCrypto
+internal import VPNEngine
 
 /// `pqvpn run`.
 public struct DaemonRun: Sendable {
@@ -78,6 +79,10 @@ public struct DaemonRun: Sendable {
             logger.warning(
                 "\(warning.description(file: configuration.file))", metadata: ["event": "config.warning"])
         }
+        // Before there is any secret.
+        if !ProcessMemory.forbidDumps() {
+            logger.warning("core dumps cannot be forbidden", metadata: ["event": "memory.dumpable"])
+        }
         try Self.selfTest()
         // A daemon in the background has no terminal to ask at.
         let unlocker = Unlocker(
@@ -111,7 +116,12 @@ public struct DaemonRun: Sendable {
         let node = try Node(
             configuration: configuration, identity: identity, knownPeers: knownPeers, revocations: revocations,
             logger: logger, onReady: { gate.arrive() })
-        let server = try controlServer(configuration, node, logger)
+        let reload = ConfigurationReload(
+            self, file: file, started: loaded, configuration: configuration, identity: identity,
+            knownPeers: knownPeers, revocations: revocations, node: node, notifier: notifier, output: output,
+            logger: logger)
+        let server = try controlServer(
+            configuration, RunningNode(node: node, reloading: reload, output: output, logger: logger), logger)
         defer { server?.stop() }
         let context = NodeCompanion.Context(
             configuration: configuration, node: node, output: output, logger: logger)
@@ -122,15 +132,9 @@ public struct DaemonRun: Sendable {
                 gate.expectOneMore()
                 return CompanionService(body: body, onServing: { gate.arrive() })
             }
-        let reload = ConfigurationReload(
-            self, file: file, started: loaded, configuration: configuration, identity: identity,
-            knownPeers: knownPeers, revocations: revocations, node: node, output: output, logger: logger)
         let reloading = Task {
-            for await _ in hangUps {
-                notifier.reloading()
-                await reload.perform()
-                notifier.ready("up")
-            }
+            // A file that is no good is in the log, and nobody waits for more.
+            for await _ in hangUps { _ = try? await reload.perform() }
         }
         let watchdog = Task { await Self.watch(node, notifier, logger) }
         defer {
@@ -143,12 +147,12 @@ public struct DaemonRun: Sendable {
 
     /// A place that the operator named must be had; the usual one is a matter of luck, and a node without a socket works, too.
     private func controlServer(
-        _ configuration: NodeConfiguration, _ node: Node, _ logger: Logger
+        _ configuration: NodeConfiguration, _ control: any RunControl, _ logger: Logger
     ) throws -> ControlServer? {
         guard configuration.control.isEnabled else { return nil }
         func serve(_ path: String) throws -> ControlServer {
             let server = try ControlServer(
-                path: path, group: configuration.control.group, control: node, logger: logger)
+                path: path, group: configuration.control.group, control: control, logger: logger)
             logger.info("control socket is open", metadata: ["event": "control.listening", "path": "\(path)"])
             return server
         }
@@ -170,14 +174,7 @@ public struct DaemonRun: Sendable {
 
     func overridden(_ loaded: NodeConfiguration) throws -> NodeConfiguration {
         var configuration = loaded
-        if let logLevel {
-            guard let level = Logger.Level(rawValue: logLevel.lowercased()) else {
-                let near =
-                    Spelling.nearest(to: logLevel, among: LogLevelName.all).map { "; did you mean '\($0)'?" } ?? ""
-                throw NodeFailure(.usage, "'\(logLevel)' is no log level\(near)")
-            }
-            configuration.logLevel = level
-        }
+        if let logLevel { configuration.logLevel = try LogLevelName.level(logLevel) }
         if usesPersistentKeys, case .temporary = configuration.identity {
             configuration.identity = .directory(configuration.keyDirectory)
         }

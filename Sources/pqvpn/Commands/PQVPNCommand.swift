@@ -14,9 +14,10 @@ struct PQVPNCommand: ParsableCommand {
         version: VersionReport().text,
         subcommands: [
             RunCommand.self, StatusCommand.self, TopCommand.self, SessionsCommand.self, PingCommand.self,
-            RekeyCommand.self, DropCommand.self, KeygenCommand.self, PeerIDCommand.self, IdentityCommand.self,
+            RekeyCommand.self, DropCommand.self, LogsCommand.self, LogLevelCommand.self, ReloadCommand.self,
+            KeygenCommand.self, PeerIDCommand.self, IdentityCommand.self,
             PeersCommand.self, ConfigCommand.self, DoctorCommand.self, SelfTestCommand.self, VersionCommand.self,
-            DemoCommand.self, CompletionsCommand.self,
+            DemoCommand.self, CompletionsCommand.self, ManCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
 }

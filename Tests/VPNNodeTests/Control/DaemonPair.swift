@@ -12,7 +12,10 @@ struct DaemonPair {
     let alice: RunningDaemon
     let bob: RunningDaemon
 
-    init(alice extra: String = "") throws {
+    /// - Parameters:
+    ///   - alice: lines at the end of her configuration, and `bob` of his.
+    ///   - sharesKey: a preshared key in the file "psk".
+    init(alice extra: String = "", bob bobsExtra: String = "", sharesKey: Bool = false) throws {
         scratch = try Scratch()
         var ids: [String: String] = [:]
         for name in ["alice", "bob"] {
@@ -24,22 +27,27 @@ struct DaemonPair {
                 ["peers", "add", "\(other)-keys/identity.pub", "--known-peers", "\(name).known"], in: scratch)
             #expect(added.status == 0, "\(added.errors)")
         }
+        if sharesKey {
+            let key = Data((0..<32).map { _ in UInt8.random(in: 0...255) })
+            try scratch.write(key.base64EncodedString() + "\n", to: "psk")
+        }
         let bobConfiguration = Self.configuration(
-            "bob", port: 0, id: try #require(ids["alice"]), other: "alice", endpoint: nil)
-        try scratch.write(bobConfiguration, to: "bob.yaml")
+            "bob", port: 0, id: try #require(ids["alice"]), other: "alice", endpoint: nil, sharesKey: sharesKey)
+        try scratch.write(bobConfiguration + bobsExtra, to: "bob.yaml")
         bob = try RunningDaemon(["--config", "bob.yaml"], in: scratch, log: "bob.log")
         let listening = try #require(bob.event("node.listening")?["address"] as? String, "\(bob.text)")
         try scratch.write(
-            Self.configuration("alice", port: 0, id: try #require(ids["bob"]), other: "bob", endpoint: listening)
-                + extra,
+            Self.configuration(
+                "alice", port: 0, id: try #require(ids["bob"]), other: "bob", endpoint: listening,
+                sharesKey: sharesKey) + extra,
             to: "alice.yaml")
         alice = try RunningDaemon(["--config", "alice.yaml"], in: scratch, log: "alice.log")
     }
 
     private static func configuration(
-        _ name: String, port: Int, id: String, other: String, endpoint: String?
+        _ name: String, port: Int, id: String, other: String, endpoint: String?, sharesKey: Bool
     ) -> String {
-        let place = endpoint.map { "endpoint: \"\($0)\", " } ?? ""
+        let place = (endpoint.map { "endpoint: \"\($0)\", " } ?? "") + (sharesKey ? "psk_file: psk, " : "")
         return """
             peer: { nickname: \(name) }
             security: { known_peers_file: \(name).known }

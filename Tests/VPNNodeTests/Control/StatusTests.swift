@@ -61,7 +61,7 @@ struct StatusTests {
         var facts = HealthFacts()
         #expect(HealthCheck.findings(facts, peers: [], drops: [:]).isEmpty)
         facts = HealthFacts(
-            requiresBothSignatures: false, trustsOnFirstUse: true, isStrictOnFirstUse: false, isTemporaryIdentity: true,
+            insecureSettings: InsecureSetting.all, isTemporaryIdentity: true,
             configurationFile: "c.yaml", isMemoryLocked: false, unkeptPins: 2, knownPeersFile: "known_peers.yaml",
             isTunnelGone: true, unresolved: ["vpn.example:9000"])
         let peers = [
@@ -72,7 +72,8 @@ struct StatusTests {
         #expect(
             found.map(\.code) == [
                 "TUNNEL_GONE", "PEER_SILENT", "PEER_UNREACHABLE", "SESSION_DEGRADED", "PINS_NOT_KEPT",
-                "ENDPOINT_UNRESOLVED", "ONE_SIGNATURE_ALLOWED", "STRANGERS_ARE_PINNED", "TEMPORARY_IDENTITY",
+                "ENDPOINT_UNRESOLVED", "ONE_SIGNATURE_ALLOWED", "STRANGERS_ARE_PINNED", "HANDSHAKES_UNLIMITED",
+                "METRICS_EXPOSED", "TEMPORARY_IDENTITY",
                 "MEMORY_NOT_LOCKED", "HANDSHAKES_DROPPED",
             ])
         #expect(found.allSatisfy { !$0.text.isEmpty && !$0.fix.isEmpty })

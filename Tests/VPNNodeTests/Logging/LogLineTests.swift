@@ -107,22 +107,22 @@ struct LogLineTests {
     @Test func theRingKeepsTheLastLinesByNumber() {
         let ring = LogRing()
         #expect(ring.lines().isEmpty)
-        for number in 1...2500 { ring.append("line \(number)") }
+        for number in 1...2500 { ring.append("line \(number)", level: .info) }
         let all = ring.lines()
         #expect(all.count == LogRing.capacity && all.map(\.sequence) == Array(1501...2500))
         #expect(all.first?.text == "line 1501")
         #expect(ring.lines(after: 2498).map(\.text) == ["line 2499", "line 2500"])
         #expect(ring.lines(limit: 1).map(\.sequence) == [2500] && ring.lines(after: 9999).isEmpty)
-        ring.append(String(repeating: "é", count: 1 << 20))
+        ring.append(String(repeating: "é", count: 1 << 20), level: .info)
         #expect(ring.lines(after: 2500).allSatisfy { $0.text.utf8.count <= LogRing.longestLine + 2 })
     }
 
     @Test func whoFollowsMissesNothingBetweenOldAndNew() async throws {
         let ring = LogRing()
-        for number in 1...10 { ring.append("\(number)") }
+        for number in 1...10 { ring.append("\(number)", level: .info) }
         let stream = try #require(ring.follow(after: 7))
-        ring.append("11")
-        ring.append("12")
+        ring.append("11", level: .info)
+        ring.append("12", level: .info)
         var seen: [UInt64] = []
         for await line in stream {
             seen.append(line.sequence)
@@ -140,7 +140,7 @@ struct LogLineTests {
         streams.removeAll()
         #expect(ring.followers == 0, "a stream that nobody holds ends")
         let slow = try #require(ring.follow())
-        for number in 1...5000 { ring.append("\(number)") }
+        for number in 1...5000 { ring.append("\(number)", level: .info) }
         var first: UInt64?
         for await line in slow {
             first = line.sequence

@@ -163,11 +163,19 @@ struct DaemonMetricsTests {
         // Who waits gets an answer once the silent ones are closed.
         #expect(LoopbackHTTP.ask(port, "/livez")?.status == 200)
         connections += (0..<40).compactMap { _ in LoopbackConnection(port: port) }
-        // Seen once in two runs of all tests at once: the HTTP server traps while it ends with connections in its queue.
-        withKnownIssue("a trap at the end of the HTTP server, under load", isIntermittent: true) {
-            #expect(daemon.end(with: SIGTERM) == 0, "\(daemon.text)")
-        }
+        #expect(daemon.end(with: SIGTERM) == 0, "\(daemon.text)")
         #expect(connections.count >= 50)
+    }
+
+    /// Connections that are accepted and not served yet are dropped by a server that is cancelled, for which the library's own
+    /// values trap: in about one of four of these rounds without CarefulChannel.
+    @Test func anEndInTheMiddleOfABurstIsAnOrderlyOne() throws {
+        for round in 0..<16 {
+            let (_, daemon, port) = try started()
+            let connections = (0..<32).compactMap { _ in LoopbackConnection(port: port) }
+            #expect(daemon.end(with: SIGTERM) == 0, "round \(round): \(daemon.text)")
+            #expect(!connections.isEmpty)
+        }
     }
 
     @Test func aPortThatIsTakenStopsTheStart() throws {

@@ -69,23 +69,5 @@ extension NamespaceTests {
                 }
             }
         }
-
-        @Test("A daemon whose interface is taken away says so, stays, and ends in order")
-        func interfaceRemoved() throws {
-            try Stage.perform { stage in
-                let (a, b) = try stage.pair()
-                try stage.reach(b.host.innerIPv4, from: a.host)
-                try b.host.ip("-n", b.host.namespace, "link", "delete", DemoHost.interface)
-                try b.event("tunnel.gone")
-                #expect(b.daemon?.isRunning == true)
-                // Its control side still works: it answers a handshake.
-                let confirmed = b.events("session.confirmed").count
-                try a.end(SIGTERM)
-                try a.start()
-                try b.event("session.confirmed") { _ in b.events("session.confirmed").count > confirmed }
-                #expect(try b.end(SIGTERM) == 0)
-                try a.event("session.ended") { $0["reason"] == "closed_by_peer" }
-            }
-        }
     }
 }

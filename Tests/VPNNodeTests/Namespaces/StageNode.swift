@@ -14,6 +14,8 @@ final class StageNode {
     /// Nil for a node with temporary keys.
     let descriptor: Descriptor?
     var configuration: StageConfiguration
+    /// More of the command line.
+    var arguments: [String] = []
     private(set) var daemon: DemoProcess?
     private let stage: Stage
 
@@ -66,7 +68,7 @@ final class StageNode {
     }
 
     /// The command line of the daemon.
-    var command: [String] { [stage.pqvpn, "run", "--config", configurationPath] }
+    var command: [String] { [stage.pqvpn, "run", "--config", configurationPath] + arguments }
 
     var environment: [String: String] { ["XDG_RUNTIME_DIR": "\(directory)/runtime"] }
 

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// A tunnel interface that somebody deleted while the node ran: it is made anew, with what it had, until that succeeds. Sessions
+// know nothing of it.
+internal import Logging
+internal import VPNCore
+internal import VPNEngine
+
+/// Pauses between tries: short at first, and half a minute in the end.
+struct RestoringPause {
+    private(set) var seconds = 1
+
+    static let longest = 30
+
+    /// The pause after a try that failed.
+    mutating func next() -> Int {
+        defer { seconds = min(seconds * 2, Self.longest) }
+        return seconds
+    }
+}
+
+extension Node {
+    func tunnelVanished() {
+        guard !isTunnelGone else { return }
+        isTunnelGone = true
+        routes.loseInterface()
+        logger.error("the tunnel interface is gone: it is made anew", metadata: ["event": "tunnel.gone"])
+        restoring = Task { await restoreTunnel() }
+    }
+
+    /// The end of the run.
+    func endRestoring() async {
+        restoring?.cancel()
+        // Nothing may appear after the engine has stopped.
+        await restoring?.value
+    }
+
+    private func restoreTunnel() async {
+        var pause = RestoringPause()
+        while let plan = tunnelPlan, !Task.isCancelled {
+            var tunnel = plan
+            tunnel.routes = routes.routes.sorted { "\($0)" < "\($1)" }
+            // Not on the node: the kernel takes its time with addresses.
+            let (engine, wanted) = (engine, tunnel)
+            let failure = await Task.detached { () -> EngineError? in
+                do throws(EngineError) {
+                    try engine.restoreTunnel(wanted)
+                    return nil
+                } catch { return error }
+            }.value
+            guard let failure else { return tunnelRestored(tunnel) }
+            let seconds = pause.next()
+            logger.warning(
+                "the tunnel interface cannot be made: \(failure); trying again in \(seconds) s",
+                metadata: ["event": "tunnel.not_restored", "retry_in_s": .stringConvertible(seconds)])
+            do { try await Task.sleep(for: .seconds(seconds), clock: .continuous) } catch { return }
+        }
+    }
+
+    private func tunnelRestored(_ tunnel: EngineConfiguration.Tunnel) {
+        let wanted = routes.routes
+        routes = KernelRoutes(tunnel, interface: engine.interface)
+        // A reload may have asked for others meanwhile.
+        do throws(EngineError) {
+            for complaint in try routes.replace(by: wanted.sorted { "\($0)" < "\($1)" }) {
+                logger.warning("\(complaint)", metadata: ["event": "config.warning"])
+            }
+        } catch { logger.warning("\(error)", metadata: ["event": "config.warning"]) }
+        isTunnelGone = false
+        logger.notice(
+            "the tunnel interface is there again",
+            metadata: ["event": "tunnel.restored", "interface": "\(tunnel.name)"])
+    }
+}
