@@ -12,11 +12,12 @@ newcomers=20
 sink=9999
 
 measure_flood() {
-    local rate number began pid goodput=() flooder came=0 took
+    local rate number goodput=() flooder came=0 took
     declare -F responder_id >/dev/null || return 0
     ip -n "$NSC" route add local 10.97.0.0/16 dev lo
     ip -n "$NSS" route add 10.97.0.0/16 via "$OC"
-    for number in $(seq "$newcomers"); do
+    # As many come while there is no flood: twenty programs that start take their own share of the processors.
+    for number in $(seq "$((2 * newcomers))"); do
         ip -n "$NSC" address add "10.98.1.$number/32" dev outer
         newcomer "$number" "10.98.1.$number"
     done
@@ -38,14 +39,9 @@ measure_flood() {
         sleep 0.1
     done
     grep -q hoarded "$W/flood" || fail "the attacker got no cookies: $(cat "$W/flood.errors")"
+    come_from "$((newcomers + 1))"
     under_flood "$sink" quiet
-    began=${EPOCHREALTIME/[.,]/}
-    for number in $(seq "$newcomers"); do
-        # Over the time of the flood, and not at its first moment.
-        (sleep "$(calculate "1 + $number * 0.3")"; newcomer_up "$number") &
-        pid=$!
-        started+=("$pid")
-    done
+    come_from 1
     under_flood 9000 flooded
     row flood_quiet Mbit/s "${goodput[0]}"
     row flood_goodput Mbit/s "${goodput[1]}"
@@ -63,6 +59,15 @@ measure_flood() {
     row flood_newcomer_p50 ms "$(sort -g "$W/newcomers" | awk '{ all[NR] = $1 } END { print (NR ? all[int((NR + 1) / 2)] * 1000 : 0) }')"
     exec 7>&-
     kill "$flooder" 2>/dev/null || true
+}
+
+# Newcomers from a number on, over the time of the next flood and not at its first moment.
+come_from() { # NUMBER
+    local number
+    for number in $(seq "$newcomers"); do
+        (sleep "$(calculate "1 + $number * 0.3")"; newcomer_up "$(($1 + number - 1))") &
+        started+=("$!")
+    done
 }
 
 # One TCP stream while datagrams go to a port; adds its Mbit/s to `goodput`.

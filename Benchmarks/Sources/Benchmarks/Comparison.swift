@@ -80,6 +80,17 @@ struct Quantity {
             ]
         ),
         (
+            "A flood of handshakes from 65,536 addresses with hoarded cookies, ratio to the same datagrams beside the peer's port",
+            [
+                Quantity(name: "flood_quiet", title: "1 TCP stream beside it, Mbit/s"),
+                Quantity(name: "flood_goodput", title: "flooded"),
+                Quantity(name: "flood_goodput_ratio", title: "ratio"),
+                Quantity(name: "flood_messages", title: "messages a second, thousands", divisor: 1000),
+                Quantity(name: "flood_newcomers", title: "newcomers let in within 5 s"),
+                Quantity(name: "flood_newcomer_p50", title: "their handshake, ms, p50"),
+            ]
+        ),
+        (
             "Time: milliseconds",
             [
                 Quantity(name: "connect", title: "connect"), Quantity(name: "handshake", title: "handshake, own log"),
