@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -64,6 +65,20 @@ int clinux_udp_bind(int fd, int family, const struct clinux_address *address) {
 int clinux_udp_share(int fd) {
     int on = 1;
     return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ? -errno : 0;
+}
+
+int clinux_udp_steer(int fd, int workers) {
+    // Loads are of the UDP payload. One that reaches behind its end gives the first socket.
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, CLINUX_STEER_TYPE),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, CLINUX_STEER_DATA, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, workers),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, CLINUX_STEER_INDEX),
+        BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, workers),
+        BPF_STMT(BPF_RET | BPF_A, 0),
+    };
+    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) < 0 ? -errno : 0;
 }
 
 // Sets an option of IPv4, of IPv6, or of both for a socket that speaks both.

@@ -106,6 +106,10 @@ public enum Limits {
     /// About 32,768 hashes, 20 ms: three times what a whole answer costs us, so that an attacker needs more processors than
     /// we have, and a single caller hardly notices.
     static let puzzleDifficultyUnderAttack: UInt8 = 15
+    /// While the line is full, so many fragments that paid less than is asked are looked at in each window all the same: repeats of
+    /// those who are in line may be among them. 500 a second cost about 2 ms.
+    static let unpaidLooks = 50
+    static let unpaidWindow = TimeSpan.milliseconds(100)
 
     // MARK: - Fragments (§5)
 

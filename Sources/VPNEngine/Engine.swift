@@ -18,7 +18,14 @@ public final class Engine: Sendable {
     private struct Seat: Sendable {
         let commands: CommandMailbox
         let counters: WorkerCounters
-        let worker: WorkerBox
+        let worker: WorkerBox<Worker>
+    }
+
+    /// The thread of handshakes.
+    private struct DoorSeat: Sendable {
+        let commands: CommandMailbox
+        let counters: WorkerCounters
+        let door: WorkerBox<Door>
     }
 
     /// The TUN interface, the last one where it vanished; nil for a relay.
@@ -38,6 +45,9 @@ public final class Engine: Sendable {
     private let asked = Guarded<UInt64>(0)
     private let events: EventMailbox
     private let seats: [Seat]
+    /// Nil where the kernel cannot tell handshakes from data: workers take both then.
+    private let door: DoorSeat?
+    private let price = HandshakePrice()
 
     /// Opens the sockets and the TUN interface, with addresses, routes and MTU; nothing moves before `start`.
     ///
@@ -80,7 +90,30 @@ public final class Engine: Sendable {
             if let interface { queue = try tunnel.queue(name: interface.name) }
             more.append(try Engine.seat(configuration, socket: try socket.shared(), tunnel: queue, events: events))
         }
+        // Bound behind the sockets of all workers, which is where the kernel's program looks for it.
+        var doorSocket: UDPSocket?
+        do throws(EngineError) {
+            doorSocket = try socket.shared(receiveBuffer: EngineConfiguration.doorBuffer, offloads: [])
+        } catch { doorSocket = nil }
+        // One that is not told apart would take a share of the data.
+        if doorSocket != nil, !socket.steer(workers: more.count + 1) { doorSocket = nil }
         seats = [try Engine.seat(configuration, socket: socket, tunnel: tunnel, events: events)] + more
+        if let taken = doorSocket.take() {
+            door = try Engine.door(socket: taken, events: events, price: price, workers: seats.map(\.commands))
+        } else {
+            door = nil
+        }
+    }
+
+    private static func door(
+        socket: consuming UDPSocket, events: EventMailbox, price: HandshakePrice, workers: [CommandMailbox]
+    ) throws(EngineError) -> DoorSeat {
+        let commands = try CommandMailbox(capacity: 0)
+        let counters = WorkerCounters()
+        let door = try Door.make(
+            socket: socket, commands: commands, events: events, counters: counters, price: price,
+            workers: workers)
+        return DoorSeat(commands: commands, counters: counters, door: WorkerBox(door))
     }
 
     private static func seat(
@@ -108,6 +141,7 @@ public final class Engine: Sendable {
                 for (number, seat) in seats.enumerated() {
                     threads.append(try WorkerThread(name: "pqvpn-worker-\(number)") { seat.worker.run() })
                 }
+                if let door { threads.append(try WorkerThread(name: "pqvpn-door") { door.door.run() }) }
                 phase = .running(threads)
                 return nil
             } catch {
@@ -148,12 +182,20 @@ public final class Engine: Sendable {
         return taken
     }
 
+    /// What a cookie must have cost, in bits of work, for its handshake to be looked at; 0 = nothing.
+    public func setHandshakePrice(_ bits: UInt8) { price.current = bits }
+
+    /// As the door does with data, for tests.
+    func passOn(_ datagram: [UInt8], from carrier: Carrier) {
+        _ = seats[0].commands.post(.received(datagram, carrier, trafficClass: 0))
+    }
+
     /// Takes the events that wait, the oldest first.
     public func drainEvents() -> [EngineEvent] { events.drain() }
 
     /// Sums over all workers since the start.
     public func counters() -> EngineCounters {
-        let all = seats.map(\.counters)
+        let all = seats.map(\.counters) + (door.map { [$0.counters] } ?? [])
         var sum = EngineCounters()
         for counters in all { counters.add(to: &sum) }
         for reason in DropReason.allCases {
@@ -167,11 +209,12 @@ public final class Engine: Sendable {
     /// compare with and says yes.
     public func areWorkersAlive() -> Bool {
         asked.withLock { asked in
-            let answered = seats.allSatisfy { $0.counters.beats.load(ordering: .relaxed) >= asked }
+            let all = seats.map { ($0.commands, $0.counters) } + (door.map { [($0.commands, $0.counters)] } ?? [])
+            let answered = all.allSatisfy { $0.1.beats.load(ordering: .relaxed) >= asked }
             // Who owes an answer is not asked again: its mailbox is not to grow while it hangs.
             guard answered else { return false }
             asked += 1
-            for seat in seats { _ = seat.commands.post(.beat) }
+            for (commands, _) in all { _ = commands.post(.beat) }
             return true
         }
     }
@@ -187,11 +230,13 @@ public final class Engine: Sendable {
         end(threads)
         // Workers that never ran hold descriptors, too.
         for seat in seats { seat.worker.discard() }
+        door?.door.discard()
     }
 
     private func end(_ threads: [WorkerThread]) {
         if threads.isEmpty { return }
         for seat in seats { _ = seat.commands.post(.stop) }
+        _ = door?.commands.post(.stop)
         for thread in threads { thread.join() }
     }
 

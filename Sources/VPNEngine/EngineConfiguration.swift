@@ -40,6 +40,8 @@ public struct EngineConfiguration: Sendable {
     /// Datagrams of the node that may wait for a worker.
     public var transmitCapacity: Int
 
+    /// Of the socket of handshakes: some hundred datagrams, since what waits longer is repeated anyway.
+    static let doorBuffer = 2 << 20
     /// More workers than that share one interface badly.
     public static let mostWorkers = 64
 

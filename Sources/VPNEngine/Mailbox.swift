@@ -118,6 +118,8 @@ final class EventMailbox: Sendable {
 enum WorkerCommand: Sendable {
     case plane(DataPlaneCommand)
     case transmit([UInt8], Carrier)
+    /// A datagram of a session that came to the socket of handshakes, with its DSCP and ECN.
+    case received([UInt8], Carrier, trafficClass: UInt8)
     /// A sign of life is wanted.
     case beat
     /// A queue of a new interface.
@@ -129,7 +131,7 @@ enum WorkerCommand: Sendable {
 final class CommandMailbox: Sendable {
     private struct State {
         var commands: [WorkerCommand] = []
-        var transmits = 0
+        var datagrams = 0
     }
 
     private let state = Guarded(State())
@@ -137,7 +139,7 @@ final class CommandMailbox: Sendable {
     private let capacity: Int
     let wakeUp: WakeUp
 
-    /// - Parameter capacity: datagrams to transmit that may wait. Commands to the data plane are bounded by the node's
+    /// - Parameter capacity: datagrams that may wait. Commands to the data plane are bounded by the node's
     ///   own tables and are always taken: a lost one would leave both sides with different truths.
     init(capacity: Int) throws(EngineError) {
         self.capacity = capacity
@@ -148,9 +150,11 @@ final class CommandMailbox: Sendable {
     func post(_ command: WorkerCommand) -> Bool {
         let (taken, wasEmpty) = state.withLock { state in
             let wasEmpty = state.commands.isEmpty
-            if case .transmit = command {
-                guard state.transmits < capacity else { return (false, false) }
-                state.transmits += 1
+            switch command {
+            case .transmit, .received:
+                guard state.datagrams < capacity else { return (false, false) }
+                state.datagrams += 1
+            default: break
             }
             state.commands.append(command)
             pending.store(true, ordering: .releasing)

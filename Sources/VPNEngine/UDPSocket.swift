@@ -43,12 +43,19 @@ struct UDPSocket: ~Copyable, Sendable {
 
     /// One more socket at the same address; the kernel gives all datagrams of one sender to one of them. This one was bound
     /// alone, so that an address in use was noticed.
-    func shared() throws(EngineError) -> UDPSocket {
+    ///
+    /// - Parameter receiveBuffer: in bytes; nil = as large as this one's.
+    func shared(receiveBuffer: Int? = nil, offloads: Offloads? = nil) throws(EngineError) -> UDPSocket {
         let result = clinux_udp_share(raw)
         guard result == 0 else { throw EngineError(.system, errno: -result, "sharing a UDP port") }
         return try UDPSocket.bind(
-            family: family, facts.local, facts.receiveBuffer / 2, facts.sendBuffer / 2, facts.offloads, isShared: true)
+            family: family, facts.local, receiveBuffer ?? facts.receiveBuffer / 2, facts.sendBuffer / 2,
+            offloads ?? facts.offloads, isShared: true)
     }
+
+    /// Gives the sockets that share this one's port what is for each: the first `workers` that were bound the data of sessions,
+    /// by receiver index, and the next one all else. False where the kernel cannot.
+    func steer(workers: Int) -> Bool { clinux_udp_steer(raw, Int32(workers)) == 0 }
 
     private static func bind(
         family: Int32, _ local: Endpoint, _ receiveBuffer: Int, _ sendBuffer: Int, _ offloads: Offloads,

@@ -53,6 +53,30 @@ extension Worker {
         counters.bytesReceived.wrappingAdd(UInt64(bytes), ordering: .relaxed)
     }
 
+    /// Takes what came to the socket of handshakes, as if it had come here. Counted there.
+    mutating func takePassedOn() {
+        let now = MonotonicClock.now
+        for (datagram, carrier, trafficClass) in passedOn {
+            guard Limits.headroom + datagram.count + Limits.tailroom <= incoming.size else {
+                plane.drops.add(.tooLong)
+                continue
+            }
+            // SAFETY: the first buffer is free between two calls of `receive`, and was just found long enough.
+            let room = unsafe incoming.memory(0) + Limits.headroom
+            unsafe datagram.withUnsafeBufferPointer {
+                if let base = $0.baseAddress { unsafe room.update(from: base, count: $0.count) }
+            }
+            let range = Limits.headroom..<Limits.headroom + datagram.count
+            take(
+                Train(range, segment: nil), from: carrier, congestion: CongestionMark(trafficClass: trafficClass),
+                now: now)
+            // SAFETY: the memory lives as long as the pool, and the span no longer than this round.
+            var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
+            write(&buffer)
+        }
+        passedOn.removeAll(keepingCapacity: true)
+    }
+
     /// Takes a train that lies in the incoming buffers.
     @inline(__always)
     private mutating func take(_ train: Train, from carrier: Carrier, congestion: CongestionMark, now: Instant) {
@@ -104,7 +128,7 @@ extension Worker {
         }
     }
 
-    private static func copy(_ buffer: borrowing MutableSpan<UInt8>, _ range: Range<Int>) -> [UInt8] {
+    static func copy(_ buffer: borrowing MutableSpan<UInt8>, _ range: Range<Int>) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(range.count)
         for offset in range { bytes.append(buffer[offset]) }

@@ -10,7 +10,7 @@ import Synchronization
 import VPNCore
 
 /// One worker: a TUN queue, a UDP socket, two batches of buffers and a data plane, owned by one thread.
-struct Worker: ~Copyable {
+struct Worker: ~Copyable, ThreadWork {
     private(set) var tunnel: TunDevice
     let socket: UDPSocket
     private let poller: Poller
@@ -35,6 +35,8 @@ struct Worker: ~Copyable {
     /// Of the interface that `tunnel` is a queue of.
     private var tunnelNumber: UInt64 = 0
     private var isStopping = false
+    /// Datagrams that the door passed on, until the incoming buffers are free.
+    var passedOn: [(datagram: [UInt8], carrier: Carrier, trafficClass: UInt8)] = []
 
     /// - Parameter largestPacket: the inner MTU, or what the outer path carries, whatever is more.
     static func make(
@@ -82,6 +84,7 @@ struct Worker: ~Copyable {
             if ready.commands { obey() }
             if ready.socketWritable && isBlocked { resume() }
             if ready.socketReadable { receive() }
+            if !passedOn.isEmpty { takePassedOn() }
             // What was ready of an interface says nothing of the one that came after it.
             if hasTunnel && ready.tunnelReadable && !isBlocked && number == tunnelNumber { readTunnel() }
             if hasTunnel && ready.tunnelBroken && number == tunnelNumber { loseTunnel() }
@@ -98,6 +101,8 @@ struct Worker: ~Copyable {
             switch command {
             case .plane(let command): plane.apply(command)
             case .transmit(let datagram, let carrier): send(datagram, over: carrier)
+            case .received(let datagram, let carrier, let trafficClass):
+                passedOn.append((datagram, carrier, trafficClass))
             case .tunnel(let offer): take(offer)
             case .beat: counters.beats.add(1, ordering: .relaxed)
             case .stop: isStopping = true

@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// A worker on its way to the thread that will own it.
+// A thread's work on its way to the thread that will own it.
 
 import VPNLock
 
-/// Carries a worker to its thread, which takes it out and with it everything that it owns.
-final class WorkerBox: Sendable {
-    private let worker: Guarded<Worker?>
+/// What a thread of the engine does until it is told to stop.
+protocol ThreadWork: ~Copyable {
+    mutating func run()
+}
 
-    init(_ worker: consuming sending Worker) { self.worker = Guarded(worker) }
+/// Carries work to its thread, which takes it out and with it everything that it owns.
+final class WorkerBox<Work: ThreadWork & ~Copyable>: Sendable {
+    private let work: Guarded<Work?>
 
-    /// Runs the worker until it is told to stop; once.
+    init(_ work: consuming sending Work) { self.work = Guarded(work) }
+
+    /// Runs it to its end; once.
     func run() {
-        guard var worker = worker.withLock({ $0.take() }) else { return }
-        worker.run()
+        guard var work = work.withLock({ $0.take() }) else { return }
+        work.run()
     }
 
-    /// Lets go of a worker that never ran.
-    func discard() { _ = worker.withLock { $0.take() } }
+    /// Lets go of work that never ran.
+    func discard() { _ = work.withLock { $0.take() } }
 }

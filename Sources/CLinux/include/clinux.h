@@ -136,6 +136,13 @@ int clinux_udp_bind(int fd, int family, const struct clinux_address *_Nonnull ad
 /// Lets sockets of the same user bind the same address and share what arrives, by sender (SO_REUSEPORT); 0 or −errno. The first
 /// may be bound already: then it was alone.
 int clinux_udp_share(int fd);
+/// What `clinux_udp_steer` looks at: the byte of the type, what types of data begin with, and where the 32-bit receiver index is.
+#define CLINUX_STEER_TYPE 1
+#define CLINUX_STEER_DATA 0x10
+#define CLINUX_STEER_INDEX 4
+/// Gives the sockets of a shared port, in the order in which they were bound, what is for each: data of the receiver index i to
+/// socket i mod `workers`, all else to the one behind those; 0 or −errno.
+int clinux_udp_steer(int fd, int workers);
 /// Never fragments, and goes by the device's MTU alone, not by what ICMP says of the path; 0 or −errno.
 int clinux_udp_probe_path(int fd, int family);
 /// Reports DSCP and ECN of what arrives; 0 or −errno.

@@ -29,6 +29,9 @@ extension NodeStateMachine {
         return jobsForOthers * 2 > parameters.maximumJobs ? Limits.puzzleDifficultyUnderLoad : 0
     }
 
+    /// §5: what a cookie must have cost to be worth a look; 0 while the line has room.
+    public var handshakePrice: UInt8 { inbound.waitingCount >= waitingCapacity ? difficulty : 0 }
+
     /// How many complete S1 messages may wait for room.
     private var waitingCapacity: Int { min(parameters.maximumJobs, Limits.handshakesWaiting) }
 
@@ -81,9 +84,7 @@ extension NodeStateMachine {
     /// §5: where the line is full, whoever paid less than is asked now would be the last of it. Hoarded cookies are not even
     /// looked at; who lies about what a cookie cost has a MAC that fails.
     private func isUnpaid(_ fragment: S1Fragment, from carrier: Carrier) -> Bool {
-        guard inbound.waitingCount >= waitingCapacity, fragment.cookie[0] & 0x80 == 0,
-            fragment.cookie[1] < difficulty
-        else { return false }
+        guard fragment.cookie[0] & 0x80 == 0, fragment.cookie[1] < handshakePrice else { return false }
         return inbound[
             InboundKey(carrier: carrier, senderIndex: fragment.senderIndex, message: fragment.messageHash)] == nil
     }

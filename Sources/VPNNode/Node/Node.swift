@@ -202,6 +202,7 @@ public actor Node {
     /// Performs what the core wants done, then arms the timer for its next deadline.
     func settle() {
         while let action = machine.nextAction() { perform(action) }
+        engine.setHandshakePrice(machine.handshakePrice)
         arm(machine.nextDeadline)
     }
 
