@@ -47,6 +47,7 @@ public final class Engine: Sendable {
             configuration.listen, receiveBuffer: configuration.receiveBuffer, sendBuffer: configuration.sendBuffer,
             offloads: configuration.offloads)
         guard let tunnel = configuration.tunnel else {
+            try socket.mark(configuration.mark)
             try self.init(configuration, socket: socket, tunnel: .absent, interface: nil, onWake: onWake)
             return
         }
@@ -57,8 +58,11 @@ public final class Engine: Sendable {
             name: tunnel.name, offloads: configuration.offloads, wantsQueues: configuration.workers > 1)
         let interface = try NetworkInterface(name: tunnel.name)
         try interface.configure(mtu: tunnel.mtu, addresses: tunnel.addresses)
-        let connected = Set(tunnel.addresses.map(\.network))
-        for route in tunnel.routes where !connected.contains(route) { try interface.addRoute(route) }
+        // Behind the interface, whose refusal of somebody without the privilege says more.
+        try socket.mark(configuration.mark)
+        for route in tunnel.routes where !tunnel.connected.contains(route) {
+            try interface.addRoute(route, table: tunnel.table)
+        }
         try self.init(configuration, socket: socket, tunnel: device, interface: interface, onWake: onWake)
     }
 
@@ -77,7 +81,9 @@ public final class Engine: Sendable {
         while mayHaveMore && more.count + 1 < configuration.workers {
             var queue = TunDevice.absent
             if let interface { queue = try tunnel.queue(name: interface.name) }
-            more.append(try Engine.seat(configuration, socket: try socket.shared(), tunnel: queue, events: events))
+            let shared = try socket.shared()
+            try shared.mark(configuration.mark)
+            more.append(try Engine.seat(configuration, socket: shared, tunnel: queue, events: events))
         }
         seats = [try Engine.seat(configuration, socket: socket, tunnel: tunnel, events: events)] + more
     }

@@ -16,6 +16,8 @@ struct HealthFacts: Sendable {
     var unkeptPins = 0
     var knownPeersFile = ""
     var isTunnelGone = false
+    /// `tunnel.lockdown` is true and the kernel has no such table.
+    var isLockdownMissing = false
     /// Names of endpoints that no address was found for.
     var unresolved: [String] = []
 }
@@ -30,6 +32,12 @@ enum HealthCheck {
                 Finding(
                     "error", "TUNNEL_GONE", "the tunnel interface was deleted: nothing goes through",
                     fix: "restart the node"))
+        }
+        if facts.isLockdownMissing {
+            found.append(
+                Finding(
+                    "error", "LOCKDOWN_MISSING", "tunnel.lockdown is true and nothing keeps packets inside the tunnel",
+                    fix: "pqvpn lockdown on \(facts.configurationFile)"))
         }
         for peer in peers where peer.isConfigured { found += findings(peer) }
         for name in facts.unresolved.sorted() {

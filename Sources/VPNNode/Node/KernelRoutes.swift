@@ -8,10 +8,13 @@ struct KernelRoutes {
     /// The interface's own networks, to which the kernel makes the routes itself.
     private let connected: Set<IPPrefix>
     private let interface: NetworkInterface?
+    /// Nil = the main one.
+    private let table: UInt32?
 
     /// What an engine made at its start.
     init(_ tunnel: EngineConfiguration.Tunnel?, interface: NetworkInterface?) {
-        connected = Set(tunnel?.addresses.map(\.network) ?? [])
+        connected = tunnel?.connected ?? []
+        table = tunnel?.table
         routes = Set(tunnel?.routes ?? []).subtracting(connected)
         self.interface = interface
     }
@@ -24,16 +27,18 @@ struct KernelRoutes {
         var added: [IPPrefix] = []
         for prefix in wanted.subtracting(routes) {
             do throws(EngineError) {
-                try interface.addRoute(prefix)
+                try interface.addRoute(prefix, table: table)
                 added.append(prefix)
             } catch {
-                for prefix in added { try? interface.removeRoute(prefix) }
+                for prefix in added { try? interface.removeRoute(prefix, table: table) }
                 throw error
             }
         }
         var complaints: [String] = []
         for prefix in routes.subtracting(wanted) {
-            do throws(EngineError) { try interface.removeRoute(prefix) } catch { complaints.append(error.description) }
+            do throws(EngineError) {
+                try interface.removeRoute(prefix, table: table)
+            } catch { complaints.append(error.description) }
         }
         routes = wanted
         return complaints

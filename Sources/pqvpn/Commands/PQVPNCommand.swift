@@ -13,7 +13,8 @@ struct PQVPNCommand: ParsableCommand {
             """,
         version: VersionReport().text,
         subcommands: [
-            RunCommand.self, StatusCommand.self, TopCommand.self, SessionsCommand.self, PingCommand.self,
+            RunCommand.self, UpCommand.self, DownCommand.self, LockdownCommand.self, StatusCommand.self,
+            TopCommand.self, SessionsCommand.self, PingCommand.self,
             RekeyCommand.self, DropCommand.self, KeygenCommand.self, PeerIDCommand.self, IdentityCommand.self,
             PeersCommand.self, ConfigCommand.self, DoctorCommand.self, SelfTestCommand.self, VersionCommand.self,
             DemoCommand.self, CompletionsCommand.self,
