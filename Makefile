@@ -3,6 +3,7 @@
 # make bench   what it costs, side by side with others: docs/benchmarks.md
 # make sanitize  the packet threads under ThreadSanitizer
 # make budgets what a packet may cost: no allocation, so many instructions (Benchmarks/budgets.txt); ARGS=--write
+# make deb     a Debian package of what make has built, in .build
 # make fuzz SECONDS=60 TARGET=splitter   the packet path's parsers under libFuzzer; without TARGET all of them
 SHELL := /bin/bash
 PREFIX ?= /usr/local
@@ -15,7 +16,7 @@ export SWIFT_BACKTRACE := enable=no
 SECONDS = 60
 TARGET ?=
 
-.PHONY: all build demo test check bench budgets fuzz sanitize install clean dependencies
+.PHONY: all build demo test check bench budgets fuzz sanitize install deb clean dependencies
 .DEFAULT_GOAL := build
 
 all: build
@@ -24,12 +25,13 @@ dependencies:
 	@scripts/install-dependencies
 
 build: dependencies
-	@scripts/build -c release --product pqvpn --static-swift-stdlib
+	@scripts/build -c release --product pqvpn --static-swift-stdlib --disable-local-rpath
 
 demo: build
 	@.build/release/pqvpn demo $(ARGS)
 
-test: dependencies
+test:
+	@scripts/install-dependencies tests
 	@scripts/test $(ARGS)
 
 check:
@@ -53,6 +55,9 @@ fuzz:
 install:
 	@test -x .build/release/pqvpn || { echo "Run make first." >&2; exit 1; }
 	install -D -m 0755 .build/release/pqvpn $(DESTDIR)$(PREFIX)/bin/pqvpn
+
+deb: build
+	@scripts/make-deb $(ARGS)
 
 clean:
 	rm -rf .build .build-test .build-bench .build-fuzz .build-thread .build-address

@@ -27,6 +27,12 @@ struct BackgroundDaemon {
         return true
     }
 
+    /// What a killed one has left.
+    func forget() {
+        let (directory, name) = ProtectedFile.split(pidFile)
+        if process == nil, ProtectedFile.exists(pidFile) { try? OpenFile.directory(directory).remove(name) }
+    }
+
     private func waitForEnd(of ending: Int32, seconds: Double) -> Bool {
         let limit = ContinuousClock.now + .seconds(seconds)
         while process == ending {

@@ -20,8 +20,6 @@ struct HostState: Codable, Hashable, Sendable {
     var isLocked = false
     /// In the order in which it was done.
     var undo: [HostUndo] = []
-    /// Whether all of the plan was done.
-    var isComplete = false
 }
 
 /// The directory of states, locked.
@@ -49,9 +47,13 @@ struct HostKeeper: ~Copyable {
             throw NodeFailure(.permission, "\(places.state) must be root's alone: chown root and chmod 700 it")
         }
         let lock = try OpenFile("\(places.state)/lock", O_RDWR | O_CREAT, mode: 0o600)
-        guard try lock.tryLock() else {
-            throw NodeFailure(
-                .failure, "another `pqvpn up`, `down` or `lockdown` is at work: try again when it has ended")
+        let limit = ContinuousClock.now + .seconds(places.patience)
+        while try !lock.tryLock() {
+            guard ContinuousClock.now < limit else {
+                throw NodeFailure(
+                    .failure, "another `pqvpn up`, `down` or `lockdown` is at work: try again when it has ended")
+            }
+            usleep(10_000)
         }
         return lock
     }

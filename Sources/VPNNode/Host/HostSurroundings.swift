@@ -10,6 +10,8 @@ public struct HostPlaces: Sendable {
     public var resolverFile: String
     /// Where profiles are.
     public var profiles: String
+    /// Seconds that a command waits for another one that is at work: at boot several units come at once.
+    public var patience = 30.0
 
     public init(
         state: String = "/var/lib/pqvpn-host", resolverFile: String = "/etc/resolv.conf",

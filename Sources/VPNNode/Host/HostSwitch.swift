@@ -36,15 +36,30 @@ public struct HostSwitch: Sendable {
     public func up(_ order: Order) throws -> UpReport {
         let profile = try HostProfile(order.profile, places)
         let configuration = try LoadedConfiguration(file: profile.file).configuration
-        let keeper = try HostKeeper(places)
-        let tools = HostTools(path: path, scratch: places.state)
         if order.wait != nil, !configuration.control.isEnabled {
             throw NodeFailure(.usage, "--wait asks the daemon, and control.enabled is false in \(profile.file)")
         }
+        var report = try connect(profile, configuration, order)
+        // Nobody else has to wait with us.
+        if let seconds = order.wait { report.connected = try Self.wait(seconds, profile.name, configuration) }
+        return report
+    }
+
+    private func connect(
+        _ profile: HostProfile, _ configuration: NodeConfiguration, _ order: Order
+    ) throws -> UpReport {
+        let keeper = try HostKeeper(places)
+        let tools = HostTools(path: path, scratch: places.state)
         let former = try keeper.state(of: profile.name)
         if let former, let process = former.pidFile.flatMap({ BackgroundDaemon(pidFile: $0).process }) {
             throw NodeFailure(
                 .failure, "'\(profile.name)' is up, process \(process): `pqvpn down \(profile.name)` takes it down")
+        }
+        if let former, former.pidFile == nil, order.startsDaemon, NetworkInterface.exists(former.interface) {
+            throw NodeFailure(
+                .failure,
+                "'\(profile.name)' is up with a daemon that something else runs, such as the unit pqvpn@\(profile.name): stop that"
+            )
         }
         let plan = HostPlan(configuration, HostSurroundings(tools, places), places)
         try check(plan, profile, configuration, keeper, tools)
@@ -59,14 +74,10 @@ public struct HostSwitch: Sendable {
         let wasLocked = state.isLocked
         do {
             let pid = try carryOut(plan, order, configuration, &state, keeper, tools)
-            var report = UpReport(
+            return UpReport(
                 profile: profile.name, configuration: profile.file,
                 interface: configuration.tunnel.isEnabled ? configuration.tunnel.interface : nil, pid: pid,
                 lockdown: state.isLocked, changes: state.undo.map(\.title), warnings: plan.warnings)
-            if let seconds = order.wait { report.connected = try Self.wait(seconds, profile.name, configuration) }
-            return report
-        } catch let failure as NodeFailure where failure.status == .timeout && state.isComplete {
-            throw failure
         } catch {
             let failure = NodeFailure(error)
             do {
@@ -141,7 +152,6 @@ public struct HostSwitch: Sendable {
             try keeper.save(state)
             try step.perform(tools)
         }
-        state.isComplete = true
         try keeper.save(state)
         return pid
     }
@@ -224,6 +234,7 @@ public struct HostSwitch: Sendable {
                 if try BackgroundDaemon(pidFile: pidFile).stop() {
                     notes.append("the daemon did not end and was killed")
                 }
+                BackgroundDaemon(pidFile: pidFile).forget()
                 state.pidFile = nil
             } catch { complaints.append(NodeFailure(error).message) }
         }

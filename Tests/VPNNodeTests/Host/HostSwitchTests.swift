@@ -46,10 +46,14 @@ import Testing
         var dns = "dns: { servers: [10.77.0.2], mode: file }\n"
 
         var places: HostPlaces {
-            HostPlaces(
+            var places = HostPlaces(
                 state: scratch.file("state"), resolverFile: scratch.file("resolv.conf"),
                 profiles: scratch.file("profiles"))
+            places.patience = patience
+            return places
         }
+
+        var patience = 30.0
 
         var host: HostSwitch { HostSwitch(places: places, path: scratch.file("bin")) }
 
@@ -90,12 +94,14 @@ import Testing
         try withHost { host in
             try host.profile("x", "lockdown: true")
             let report = try host.up("x")
+            #expect(try JSONSchema("up").faults(in: report.json) == [])
             #expect(report.lockdown && report.changes.first == "rule -4 28785")
             #expect(host.states == ["lockdown.json", "profile-x.json"])
             #expect(host.resolver.contains("nameserver 10.77.0.2"))
             let told = host.told()
             #expect(told.first == "nft -f -" && told.last?.hasPrefix("ip -") == true)
-            _ = try host.host.down(nil)
+            let former = try host.host.down(nil)
+            #expect(try JSONSchema("down").faults(in: former.json) == [])
             #expect(host.states == [] && host.resolver == "nameserver 192.0.2.1\n")
             let back = host.told()
             #expect(back.last == "nft -f -")
@@ -252,10 +258,23 @@ import Testing
         }
     }
 
+    @Test func aDaemonOfSomebodyElsesIsNotStartedTwice() throws {
+        try withHost { host in
+            try host.profile("x", "")
+            _ = try host.up("x")
+            _ = host.told()
+            let refused = failure { _ = try host.host.up(HostSwitch.Order(profile: "x")) }
+            #expect(refused?.message.contains("such as the unit pqvpn@x: stop that") == true)
+            #expect(host.told().isEmpty && host.states == ["profile-x.json"])
+            _ = try host.host.down("x")
+        }
+    }
+
     @Test func oneCommandAtATime() throws {
         try withHost { host in
             try host.profile("x", "")
             let keeper = try HostKeeper(host.places)
+            host.patience = 0
             #expect(failure { _ = try host.up("x") }?.message.contains("is at work") == true)
             _ = consume keeper
         }

@@ -57,7 +57,12 @@ extension NamespaceTests {
             try b.start()
             try a.host.ip("-n", a.host.namespace, "route", "add", "default", "via", b.host.outerIPv4)
             try a.host.ip("-n", a.host.namespace, "-6", "route", "add", "default", "via", b.host.outerIPv6)
-            return (try StageClient(a, on: stage), b)
+            let client = try StageClient(a, on: stage)
+            // Link-local addresses, which come by themselves, are part of what is compared.
+            try DemoProcess.wait(10, for: "all addresses") {
+                try client.tool(["ip", "-6", "address", "show", "tentative"]).isEmpty
+            }
+            return (client, b)
         }
 
         @Test("Each kind of tunnel leads there and nowhere else, and is gone without a trace", arguments: ways)
