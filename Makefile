@@ -4,6 +4,7 @@
 # make man     manual pages in .build/man/man1; make install takes them along
 # make sanitize  the packet threads under ThreadSanitizer
 # make budgets what a packet may cost: no allocation, so many instructions (Benchmarks/budgets.txt); ARGS=--write
+# make deb     a Debian package of what make has built, in .build
 # make fuzz SECONDS=60 TARGET=splitter   the packet path's parsers under libFuzzer; without TARGET all of them
 SHELL := /bin/bash
 PREFIX ?= /usr/local
@@ -16,7 +17,7 @@ export SWIFT_BACKTRACE := enable=no
 SECONDS = 60
 TARGET ?=
 
-.PHONY: all build man demo test check bench budgets fuzz sanitize install clean dependencies
+.PHONY: all build man demo test check bench budgets fuzz sanitize install deb clean dependencies
 .DEFAULT_GOAL := build
 
 all: build
@@ -25,7 +26,7 @@ dependencies:
 	@scripts/install-dependencies
 
 build: dependencies
-	@scripts/build -c release --product pqvpn --static-swift-stdlib
+	@scripts/build -c release --product pqvpn --static-swift-stdlib --disable-local-rpath
 
 man: build
 	@.build/release/pqvpn man --out .build/man/man1 --date "$$(git log -1 --format=%cs 2>/dev/null || date -u +%F)"
@@ -33,7 +34,8 @@ man: build
 demo: build
 	@.build/release/pqvpn demo $(ARGS)
 
-test: dependencies
+test:
+	@scripts/install-dependencies tests
 	@scripts/test $(ARGS)
 
 check:
@@ -59,6 +61,9 @@ install:
 	install -D -m 0755 .build/release/pqvpn $(DESTDIR)$(PREFIX)/bin/pqvpn
 	@for page in .build/man/man1/*.1; do \
 	    test ! -e "$$page" || install -D -m 0644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man1/$${page##*/}"; done
+
+deb: build
+	@scripts/make-deb $(ARGS)
 
 clean:
 	rm -rf .build .build-test .build-bench .build-fuzz .build-thread .build-address

@@ -150,26 +150,29 @@ int clinux_address_add(int index, int family, const uint8_t *address, int prefix
     return run(&r);
 }
 
-static int route(uint16_t type, uint16_t flags, int index, int family, const uint8_t *network, int prefix_length) {
+static int route(uint16_t type, uint16_t flags, int index, uint32_t table, int family, const uint8_t *network,
+                 int prefix_length) {
     struct request r;
     begin(&r, type, flags, sizeof r.route);
     r.route.rtm_family = family == 4 ? AF_INET : AF_INET6;
     r.route.rtm_dst_len = (uint8_t)prefix_length;
-    r.route.rtm_table = RT_TABLE_MAIN;
+    // The old field has room for 255 tables only.
+    r.route.rtm_table = table ? RT_TABLE_UNSPEC : RT_TABLE_MAIN;
     r.route.rtm_protocol = RTPROT_STATIC;
     r.route.rtm_scope = family == 4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
     r.route.rtm_type = RTN_UNICAST;
     if (prefix_length > 0) add(&r, RTA_DST, network, family == 4 ? 4 : 16);
     add(&r, RTA_OIF, &index, sizeof index);
+    if (table) add(&r, RTA_TABLE, &table, sizeof table);
     return run(&r);
 }
 
-int clinux_route_add(int index, int family, const uint8_t *network, int prefix_length) {
-    return route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, index, family, network, prefix_length);
+int clinux_route_add(int index, uint32_t table, int family, const uint8_t *network, int prefix_length) {
+    return route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, index, table, family, network, prefix_length);
 }
 
-int clinux_route_remove(int index, int family, const uint8_t *network, int prefix_length) {
-    return route(RTM_DELROUTE, 0, index, family, network, prefix_length);
+int clinux_route_remove(int index, uint32_t table, int family, const uint8_t *network, int prefix_length) {
+    return route(RTM_DELROUTE, 0, index, table, family, network, prefix_length);
 }
 
 int clinux_address_is_local(int family, const uint8_t *address) {

@@ -96,10 +96,16 @@ int clinux_udp_report_class(int fd, int family) { return option(fd, family, IP_R
 
 static int is_mapped(const struct clinux_address *address) { return memcmp(address->bytes, mapped, sizeof mapped) == 0; }
 
-int clinux_udp_route_mtu(const struct clinux_address *address) {
+int clinux_udp_mark(int fd, uint32_t mark) {
+    return setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0 ? -errno : 0;
+}
+
+int clinux_udp_route_mtu(const struct clinux_address *address, uint32_t mark) {
     int family = is_mapped(address) ? 4 : 6;
     int fd = clinux_udp_open(family);
     if (fd < 0) return fd;
+    // Without the privilege for it nobody has made routes that go by it.
+    if (mark) clinux_udp_mark(fd, mark);
     union any_address remote;
     socklen_t size = encode(&remote, family, address);
     int mtu = 0;

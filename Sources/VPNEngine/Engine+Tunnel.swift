@@ -12,8 +12,9 @@ extension Engine {
         let device = try TunDevice.open(name: tunnel.name, offloads: offloads, wantsQueues: workers > 1)
         let made = try NetworkInterface(name: tunnel.name)
         try made.configure(mtu: tunnel.mtu, addresses: tunnel.addresses)
-        let connected = Set(tunnel.addresses.map(\.network))
-        for route in tunnel.routes where !connected.contains(route) { try made.addRoute(route) }
+        for route in tunnel.routes where !tunnel.connected.contains(route) {
+            try made.addRoute(route, table: tunnel.table)
+        }
         interface = made
         return device
     }

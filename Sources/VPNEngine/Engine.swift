@@ -60,6 +60,7 @@ public final class Engine: Sendable {
             configuration.listen, receiveBuffer: configuration.receiveBuffer, sendBuffer: configuration.sendBuffer,
             offloads: configuration.offloads)
         guard let tunnel = configuration.tunnel else {
+            try socket.mark(configuration.mark)
             try self.init(configuration, socket: socket, tunnel: .absent, interface: nil, onWake: onWake)
             return
         }
@@ -69,6 +70,8 @@ public final class Engine: Sendable {
         var interface: NetworkInterface?
         let device = try Engine.makeTunnel(
             tunnel, offloads: configuration.offloads, workers: configuration.workers, &interface)
+        // Behind the interface, whose refusal of somebody without the privilege says more.
+        try socket.mark(configuration.mark)
         try self.init(configuration, socket: socket, tunnel: device, interface: interface, onWake: onWake)
     }
 
@@ -88,7 +91,9 @@ public final class Engine: Sendable {
         while mayHaveMore && more.count + 1 < configuration.workers {
             var queue = TunDevice.absent
             if let interface { queue = try tunnel.queue(name: interface.name) }
-            more.append(try Engine.seat(configuration, socket: try socket.shared(), tunnel: queue, events: events))
+            let shared = try socket.shared()
+            try shared.mark(configuration.mark)
+            more.append(try Engine.seat(configuration, socket: shared, tunnel: queue, events: events))
         }
         // Bound behind the sockets of all workers, which is where the kernel's program looks for it.
         var doorSocket: UDPSocket?

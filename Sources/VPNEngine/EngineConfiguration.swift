@@ -13,13 +13,21 @@ public struct EngineConfiguration: Sendable {
         public var mtu: Int
         /// Networks to route into the tunnel; those that an address of the interface covers are there already.
         public var routes: [IPPrefix]
+        /// The routing table that they go to, without exception; nil = the main one.
+        public var table: UInt32?
 
-        public init(name: String, addresses: [InterfaceAddress], mtu: Int, routes: [IPPrefix]) {
+        public init(
+            name: String, addresses: [InterfaceAddress], mtu: Int, routes: [IPPrefix], table: UInt32? = nil
+        ) {
             self.name = name
             self.addresses = addresses
             self.mtu = mtu
             self.routes = routes
+            self.table = table
         }
+
+        /// The networks to which the kernel makes the routes itself, in the main table.
+        public var connected: Set<IPPrefix> { table == nil ? Set(addresses.map(\.network)) : [] }
     }
 
     public var tunnel: Tunnel?
@@ -31,6 +39,8 @@ public struct EngineConfiguration: Sendable {
     /// What to ask the kernel for; it may grant less.
     public var offloads: Offloads
     public var padding: PaddingPolicy
+    /// The mark of all outer datagrams, for policy routing and filters; nil = none.
+    public var mark: UInt32?
     /// Whether the DSCP of inner packets is shown outside; ECN always is.
     public var carriesDSCP: Bool
     /// How many workers to ask for, at least 1: each is a queue of the TUN interface, a UDP socket and two threads.
@@ -47,9 +57,8 @@ public struct EngineConfiguration: Sendable {
 
     public init(
         tunnel: Tunnel?, listen: Endpoint, receiveBuffer: Int = 4 << 20, sendBuffer: Int = 4 << 20,
-        offloads: Offloads = .all, padding: PaddingPolicy = .none, carriesDSCP: Bool = true, workers: Int = 1,
-        eventCapacity: Int = 1024,
-        transmitCapacity: Int = 1024
+        offloads: Offloads = .all, padding: PaddingPolicy = .none, mark: UInt32? = nil, carriesDSCP: Bool = true,
+        workers: Int = 1, eventCapacity: Int = 1024, transmitCapacity: Int = 1024
     ) {
         precondition((1...EngineConfiguration.mostWorkers).contains(workers))
         self.tunnel = tunnel
@@ -58,6 +67,7 @@ public struct EngineConfiguration: Sendable {
         self.sendBuffer = sendBuffer
         self.offloads = offloads
         self.padding = padding
+        self.mark = mark
         self.carriesDSCP = carriesDSCP
         self.workers = workers
         self.eventCapacity = eventCapacity

@@ -18,6 +18,9 @@ public struct NetworkInterface: Hashable, Sendable {
         self.index = index
     }
 
+    /// Whether there is one of this name.
+    public static func exists(_ name: String) -> Bool { (try? NetworkInterface(name: name)) != nil }
+
     /// Whether a name is one that the kernel takes and no pattern: 1 to 15 bytes, no '/', ':', '%', blanks or controls.
     public static func isValid(name: String) -> Bool {
         let bytes = Array(name.utf8)
@@ -66,9 +69,9 @@ public struct NetworkInterface: Hashable, Sendable {
     /// Deletes the interface; whoever has it open sees it vanish.
     func remove() throws(EngineError) { try check(clinux_link_delete(index), .system, "deleting \(name)") }
 
-    /// Routes a network into the interface.
-    public func addRoute(_ prefix: IPPrefix) throws(EngineError) {
-        let result = unsafe withBytes(prefix) { unsafe clinux_route_add(index, $0, $1, $2) }
+    /// Routes a network into the interface, in the routing table of a number or, for nil, in the main one.
+    public func addRoute(_ prefix: IPPrefix, table: UInt32? = nil) throws(EngineError) {
+        let result = unsafe withBytes(prefix) { unsafe clinux_route_add(index, table ?? 0, $0, $1, $2) }
         if prefix.family == .v6, [-EACCES, -EAFNOSUPPORT, -EOPNOTSUPP].contains(result) {
             throw EngineError(.ipv6Missing, errno: -result, "the route to \(prefix)")
         }
@@ -76,8 +79,8 @@ public struct NetworkInterface: Hashable, Sendable {
     }
 
     /// Removes a route; one that is gone already is no error.
-    public func removeRoute(_ prefix: IPPrefix) throws(EngineError) {
-        let result = unsafe withBytes(prefix) { unsafe clinux_route_remove(index, $0, $1, $2) }
+    public func removeRoute(_ prefix: IPPrefix, table: UInt32? = nil) throws(EngineError) {
+        let result = unsafe withBytes(prefix) { unsafe clinux_route_remove(index, table ?? 0, $0, $1, $2) }
         if result == -ESRCH || result == -ENODEV { return }
         try check(result, .route, "\(prefix)")
     }

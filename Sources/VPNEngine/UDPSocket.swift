@@ -57,6 +57,14 @@ struct UDPSocket: ~Copyable, Sendable {
     /// by receiver index, and the next one all else. False where the kernel cannot.
     func steer(workers: Int) -> Bool { clinux_udp_steer(raw, Int32(workers)) == 0 }
 
+    /// Marks all that it sends from now on; nil = leaves it as it is.
+    func mark(_ mark: UInt32?) throws(EngineError) {
+        guard let mark else { return }
+        let result = clinux_udp_mark(raw, mark)
+        if result == -EPERM { throw EngineError(.noNetAdmin, errno: EPERM, "network.fwmark") }
+        guard result == 0 else { throw EngineError(.system, errno: -result, "marking the outer datagrams") }
+    }
+
     private static func bind(
         family: Int32, _ local: Endpoint, _ receiveBuffer: Int, _ sendBuffer: Int, _ offloads: Offloads,
         isShared: Bool = false
@@ -138,10 +146,12 @@ struct UDPSocket: ~Copyable, Sendable {
 /// Routes as this host knows them; nothing is sent.
 public enum Route {
     /// The MTU of the route to an endpoint, in bytes; nil where there is none.
-    public static func mtu(to endpoint: Endpoint) -> Int? {
+    ///
+    /// - Parameter mark: of the packets that would go there.
+    public static func mtu(to endpoint: Endpoint, mark: UInt32? = nil) -> Int? {
         var address = clinux_address(endpoint)
         // SAFETY: the pointer is to a local that outlives the call.
-        let result = unsafe clinux_udp_route_mtu(&address)
+        let result = unsafe clinux_udp_route_mtu(&address, mark ?? 0)
         return result > 0 ? Int(result) : nil
     }
 }

@@ -116,9 +116,9 @@ int clinux_link_without_autoconf(int index);
 int clinux_address_add(int index, int family, const uint8_t *_Nonnull address, int prefix_length);
 /// Whether packets to this address are this host's own already: IPv6 addresses take a moment; 1, 0 or −errno.
 int clinux_address_is_local(int family, const uint8_t *_Nonnull address);
-/// Adds a route to a network by way of the interface; −EEXIST if there is one already.
-int clinux_route_add(int index, int family, const uint8_t *_Nonnull network, int prefix_length);
-int clinux_route_remove(int index, int family, const uint8_t *_Nonnull network, int prefix_length);
+/// Adds a route to a network by way of the interface to a routing table, 0 = main; −EEXIST if there is one already.
+int clinux_route_add(int index, uint32_t table, int family, const uint8_t *_Nonnull network, int prefix_length);
+int clinux_route_remove(int index, uint32_t table, int family, const uint8_t *_Nonnull network, int prefix_length);
 
 // ---- UDP
 
@@ -147,8 +147,11 @@ int clinux_udp_steer(int fd, int workers);
 int clinux_udp_probe_path(int fd, int family);
 /// Reports DSCP and ECN of what arrives; 0 or −errno.
 int clinux_udp_report_class(int fd, int family);
-/// The MTU of the route to an address, as the kernel knows it without sending anything; or −errno.
-int clinux_udp_route_mtu(const struct clinux_address *_Nonnull address);
+/// Marks all that the socket sends, for rules of routing and of filters (SO_MARK); 0 or −errno.
+int clinux_udp_mark(int fd, uint32_t mark);
+/// The MTU of the route to an address for packets with this mark (0 = none), as the kernel knows it without sending
+/// anything; or −errno.
+int clinux_udp_route_mtu(const struct clinux_address *_Nonnull address, uint32_t mark);
 /// The address that a socket is bound to; 0 or −errno.
 int clinux_udp_local_address(int fd, struct clinux_address *_Nonnull address);
 /// Asks for buffers of so many bytes (0 leaves one as it is), by force where permitted; gives what the kernel really

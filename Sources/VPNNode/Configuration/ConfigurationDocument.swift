@@ -151,7 +151,8 @@ struct ConfigurationDocument: Sendable {
         _ node: YAMLNode, as kind: ValueKind, row: ConfigurationKey, path: String
     ) -> ConfigurationValue? {
         switch (node, kind) {
-        case (.sequence(let sequence), .list(let entryKind, let maximum)):
+        case (.sequence(let sequence), .list(let entryKind, let maximum)),
+            (.sequence(let sequence), .booleanOrList(let entryKind, let maximum)):
             if sequence.count > maximum {
                 report(
                     .outOfRange, path, at: mark(node), "has \(sequence.count) entries, at most \(maximum) are possible")
@@ -185,7 +186,7 @@ struct ConfigurationDocument: Sendable {
         case (.null, _) where row.isNullable && !isEntry: return value
         // A list whose entries are all commented out.
         case (.null, .list): return .list([])
-        case (.boolean, .boolean): return value
+        case (.boolean, .boolean), (.boolean, .booleanOrList): return value
         case (.integer(let number), .integer(let range)), (.integer(let number), .wordOrInteger(_, let range)):
             if range.contains(number) { return value }
             report(.outOfRange, path, at: mark, "must be \(kind.name), is \(number)")

@@ -95,6 +95,8 @@ indirect enum ValueKind: Sendable {
     /// One of the words, or a number in the range.
     case wordOrInteger([String], ClosedRange<Int>)
     case list(of: ValueKind, maximum: Int)
+    /// Either of two, by the YAML form: true or false, or a list.
+    case booleanOrList(of: ValueKind, maximum: Int)
     /// A map whose keys have rows of their own, "<path>.<key>" or "<path>[].<key>".
     case map
     /// Either of two, by the YAML form: text or map.
@@ -112,6 +114,7 @@ indirect enum ValueKind: Sendable {
             "\(words.joined(separator: ", ")) or a whole number in \(range.lowerBound)…\(range.upperBound)"
         case .list(.map, _): "a list of maps"
         case .list: "a list"
+        case .booleanOrList: "true, false or a list"
         case .map: "a map"
         case .textOrMap: "a text or a map"
         }

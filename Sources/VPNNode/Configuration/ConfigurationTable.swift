@@ -6,7 +6,8 @@ internal import VPNCore
 
 enum ConfigurationTable {
     static let sections: [ConfigurationSection] = [
-        peer, security, network, tunnel, peers, bootstrap, rekey, keys, logging, control, relay, obfuscation, metrics,
+        peer, security, network, tunnel, dns, peers, bootstrap, rekey, keys, logging, control, relay, obfuscation,
+        metrics,
     ]
 
     /// All rows, by path.
@@ -80,6 +81,10 @@ enum ConfigurationTable {
                 "network.workers", .wordOrInteger(["auto"], 1...NodePlan.mostWorkers), default: .text("auto"),
                 "Workers that move packets, each with a queue of the tunnel, a socket and two threads. auto: one for each core."
             ),
+            ConfigurationKey(
+                "network.fwmark", .wordOrInteger(["auto"], 0...0xFFFF_FFFF), default: .text("auto"),
+                "Mark of the outer datagrams, by which rules of routing and the lockdown know them, and number of the table of "
+                    + "`pqvpn up`. auto: \(HostNumbers.mark) with a tunnel, else none. 0 = none."),
         ])
 
     private static let tunnel = ConfigurationSection(
@@ -101,6 +106,32 @@ enum ConfigurationTable {
                 "tunnel.carry_dscp", .boolean, default: .boolean(true),
                 "Shows the DSCP of inner packets outside, as routers on the way may want it. ECN is carried in any case."
             ),
+            ConfigurationKey(
+                "tunnel.lockdown", .boolean, default: .boolean(false),
+                "true: `pqvpn up` lets nothing leave this host but through the tunnel, whatever becomes of the daemon, until "
+                    + "`pqvpn down`; see `pqvpn lockdown`."),
+            ConfigurationKey(
+                "tunnel.allow_lan", .booleanOrList(of: .text(.prefix), maximum: 256), default: .boolean(false),
+                "Networks that `pqvpn up` and the lockdown leave to this host's other routes, name servers excepted. true: "
+                    + "private and link-local ones, and local multicast."),
+            ConfigurationKey(
+                "tunnel.exclude_routes", .list(of: .text(.prefix), maximum: 256), default: .list([]),
+                "Networks that never go into the tunnel with `pqvpn up`, and that the lockdown lets out in clear."),
+        ])
+
+    private static let dns = ConfigurationSection(
+        "dns", "Name servers while the tunnel is up: what `pqvpn up` sets and `pqvpn down` takes back.",
+        [
+            ConfigurationKey(
+                "dns.mode", .text(.choice(ResolverMode.allCases.map(\.rawValue))), default: .text("auto"),
+                "resolvectl (systemd-resolved), resolvconf, file (/etc/resolv.conf itself), or off. auto: the first of them "
+                    + "that this host has. No effect while dns.servers is empty."),
+            ConfigurationKey(
+                "dns.servers", .list(of: .text(.address), maximum: 8), default: .list([]),
+                "Asked for all names, and nobody else is. They should lie in the tunnel."),
+            ConfigurationKey(
+                "dns.search", .list(of: .text(.host), maximum: 32), default: .list([]),
+                "Domains that complete short names. No effect while dns.servers is empty."),
         ])
 
     private static let peers = ConfigurationSection(

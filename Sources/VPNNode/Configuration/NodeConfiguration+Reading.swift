@@ -62,6 +62,7 @@ extension NodeConfiguration {
         document.checkTrust()
         document.checkMetrics()
         document.checkObfuscation()
+        document.checkHost()
         guard document.issues.allSatisfy({ $0.severity == .warning }) else { return nil }
         let paths = PathResolver(file: file)
         self.file = file
@@ -82,11 +83,16 @@ extension NodeConfiguration {
             listenPort: UInt16(document.integer("network.listen_port")),
             maximumConcurrentDatagrams: document.integer("network.max_concurrent_datagrams"),
             socketBufferSize: document.integer("network.udp_recv_buffer_size"),
-            workers: document.effective("network.workers").integer)
+            workers: document.effective("network.workers").integer, mark: document.outerMark)
         tunnel = Tunnel(
             isEnabled: document.boolean("tunnel.enabled"), interface: document.text("tunnel.interface"),
             addresses: document.texts("tunnel.addresses").map { try! InterfaceAddress($0) },
-            mtu: document.effective("tunnel.mtu").integer, carriesDSCP: document.boolean("tunnel.carry_dscp"))
+            mtu: document.effective("tunnel.mtu").integer, carriesDSCP: document.boolean("tunnel.carry_dscp"),
+            isLockedDown: document.boolean("tunnel.lockdown"), lan: document.lanAccess,
+            excludedRoutes: document.prefixes("tunnel.exclude_routes"))
+        resolver = Resolver(
+            mode: ResolverMode(rawValue: document.text("dns.mode").lowercased())!,
+            servers: document.texts("dns.servers").compactMap { IPAddress($0) }, search: document.texts("dns.search"))
         peers = (0..<document.count(of: "peers")).map { document.peer($0, paths) }
         bootstrapPeers = document.bootstrapPeers
         rekey = Rekey(
@@ -140,10 +146,10 @@ extension ConfigurationValue {
 
 extension ConfigurationDocument {
     // The table gives each of these a type and a default, so that a missing value here is a slip in the table.
-    fileprivate func text(_ path: String) -> String { effective(path).text! }
+    func text(_ path: String) -> String { effective(path).text! }
     fileprivate func integer(_ path: String) -> Int { effective(path).integer! }
-    fileprivate func boolean(_ path: String) -> Bool { effective(path).boolean! }
-    fileprivate func texts(_ path: String) -> [String] {
+    func boolean(_ path: String) -> Bool { effective(path).boolean! }
+    func texts(_ path: String) -> [String] {
         guard case .list(let entries) = effective(path) else { return [] }
         return entries.compactMap(\.text)
     }
@@ -153,7 +159,7 @@ extension ConfigurationDocument {
         return entries.compactMap(\.integer)
     }
 
-    fileprivate func mark(_ path: String) -> SourceMark { values[path]?.mark ?? SourceMark(line: 1, column: 1) }
+    func mark(_ path: String) -> SourceMark { values[path]?.mark ?? SourceMark(line: 1, column: 1) }
 
     // MARK: Values
 

@@ -47,6 +47,8 @@ public struct NodeConfiguration: Sendable {
         public var socketBufferSize: Int
         /// Nil = one for each core.
         public var workers: Int?
+        /// Of the outer datagrams; nil = none.
+        public var mark: UInt32?
     }
 
     public struct Tunnel: Sendable, Hashable {
@@ -56,6 +58,19 @@ public struct NodeConfiguration: Sendable {
         /// Bytes of an inner packet; nil = auto.
         public var mtu: Int?
         public var carriesDSCP: Bool
+        public var isLockedDown: Bool
+        public var lan: LANAccess
+        public var excludedRoutes: [IPPrefix]
+        /// Where the routes go; nil = the main table. Not from the file: who makes the rules that lead there says so.
+        public var table: UInt32?
+    }
+
+    /// `dns`.
+    public struct Resolver: Sendable, Hashable {
+        public var mode: ResolverMode
+        /// Empty: the host's name servers stay.
+        public var servers: [IPAddress]
+        public var search: [String]
     }
 
     public struct Peer: Sendable, Hashable {
@@ -114,6 +129,7 @@ public struct NodeConfiguration: Sendable {
     public var security: Security
     public var network: Network
     public var tunnel: Tunnel
+    public var resolver: Resolver
     public var peers: [Peer]
     public var bootstrapPeers: [EndpointName]
     public var rekey: Rekey

@@ -14,6 +14,8 @@ struct HealthFacts: Sendable {
     var unkeptPins = 0
     var knownPeersFile = ""
     var isTunnelGone = false
+    /// `tunnel.lockdown` is true and the kernel has no such table.
+    var isLockdownMissing = false
     /// Names of endpoints that no address was found for.
     var unresolved: [String] = []
 }
@@ -29,6 +31,12 @@ enum HealthCheck {
                     "error", "TUNNEL_GONE",
                     "the tunnel interface was deleted and cannot be made anew yet: nothing goes through",
                     fix: "pqvpn logs --level WARNING says why (tunnel.not_restored); it is tried again by itself"))
+        }
+        if facts.isLockdownMissing {
+            found.append(
+                Finding(
+                    "error", "LOCKDOWN_MISSING", "tunnel.lockdown is true and nothing keeps packets inside the tunnel",
+                    fix: "pqvpn lockdown on \(facts.configurationFile)"))
         }
         for peer in peers where peer.isConfigured { found += findings(peer) }
         for name in facts.unresolved.sorted() {

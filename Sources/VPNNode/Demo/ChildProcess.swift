@@ -15,10 +15,11 @@ struct ChildProcess: ~Copyable {
         case file(String)
     }
 
-    /// Starts `executable` (a path) with standard input from /dev/null, default signal handling and a process group
+    /// Starts `executable` (a path) with standard input from a file, by default /dev/null, default signal handling and a process group
     /// of its own, so that a key pressed at the terminal reaches this process only.
     init(
-        _ executable: String, _ arguments: [String], environment: [String: String], output: Stream, errors: Stream
+        _ executable: String, _ arguments: [String], environment: [String: String], input: String = "/dev/null",
+        output: Stream, errors: Stream
     ) throws {
         var actions = unsafe posix_spawn_file_actions_t()
         var attributes = posix_spawnattr_t()
@@ -30,7 +31,7 @@ struct ChildProcess: ~Copyable {
             unsafe posix_spawnattr_destroy(&attributes)
         }
         // SAFETY: the paths are copied by the calls.
-        unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        unsafe posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
         for (descriptor, stream) in [(Int32(1), output), (2, errors)] {
             if case .file(let path) = stream {
                 unsafe posix_spawn_file_actions_addopen(

@@ -58,24 +58,24 @@ extension Doctor {
                 continue
             }
             endpoints.append(endpoint)
-            checkWay(to: endpoint, name)
+            checkWay(to: endpoint, name, mark: configuration.network.mark)
         }
         guard configuration.tunnel.isEnabled else { return }
         var swallowed: [String] = []
-        _ = NodePlan.routes(configuration.peers, avoiding: endpoints, warnings: &swallowed)
+        _ = NodePlan.routes(configuration, avoiding: endpoints, warnings: &swallowed)
         for warning in swallowed {
             add(
                 .warn(
                     "routes.swallow", warning,
                     fix:
-                        "ip route get \(endpoints.first.map { "\($0.address)" } ?? "ADDRESS")  # and narrow allowed_ips"
+                        "ip route get \(endpoints.first.map { "\($0.address)" } ?? "ADDRESS")  # and `pqvpn up`, or narrower allowed_ips"
                 ))
         }
     }
 
-    private mutating func checkWay(to endpoint: Endpoint, _ name: EndpointName) {
+    private mutating func checkWay(to endpoint: Endpoint, _ name: EndpointName, mark: UInt32?) {
         let command = "ip route get \(endpoint.address)"
-        guard let mtu = Route.mtu(to: endpoint) else {
+        guard let mtu = Route.mtu(to: endpoint, mark: mark) else {
             return add(.warn("endpoint.route", "there is no route to \(name) (\(endpoint.text))", fix: command))
         }
         let inner = Limits.innerMTU(path: min(mtu, Limits.largestPathMTU), isV4: endpoint.isV4)

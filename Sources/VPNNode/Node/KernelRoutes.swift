@@ -9,10 +9,13 @@ struct KernelRoutes {
     private let connected: Set<IPPrefix>
     /// Nil while there is none: what is wanted is remembered until there is.
     private var interface: NetworkInterface?
+    /// Nil = the main one.
+    private let table: UInt32?
 
     /// What an engine made at its start.
     init(_ tunnel: EngineConfiguration.Tunnel?, interface: NetworkInterface?) {
-        connected = Set(tunnel?.addresses.map(\.network) ?? [])
+        connected = tunnel?.connected ?? []
+        table = tunnel?.table
         routes = Set(tunnel?.routes ?? []).subtracting(connected)
         self.interface = interface
     }
@@ -31,16 +34,18 @@ struct KernelRoutes {
         var added: [IPPrefix] = []
         for prefix in wanted.subtracting(routes) {
             do throws(EngineError) {
-                try interface.addRoute(prefix)
+                try interface.addRoute(prefix, table: table)
                 added.append(prefix)
             } catch {
-                for prefix in added { try? interface.removeRoute(prefix) }
+                for prefix in added { try? interface.removeRoute(prefix, table: table) }
                 throw error
             }
         }
         var complaints: [String] = []
         for prefix in routes.subtracting(wanted) {
-            do throws(EngineError) { try interface.removeRoute(prefix) } catch { complaints.append(error.description) }
+            do throws(EngineError) {
+                try interface.removeRoute(prefix, table: table)
+            } catch { complaints.append(error.description) }
         }
         routes = wanted
         return complaints

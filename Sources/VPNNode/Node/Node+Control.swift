@@ -20,6 +20,7 @@ extension Node: NodeControl {
         facts.unkeptPins = unkept.count
         facts.knownPeersFile = knownPeers.path
         facts.isTunnelGone = isTunnelGone
+        facts.isLockdownMissing = configuration.tunnel.isLockedDown && Lockdown.isPresent() == false
         facts.unresolved = names.unresolvedNames
         return StatusReport(
             verdict: StatusReport.verdict(peers), version: VersionReport().version, pid: Int(getpid()),

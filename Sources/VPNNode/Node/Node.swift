@@ -318,7 +318,7 @@ public actor Node {
             let earlier = new.peers.filter { !moved.contains($0.name) }.compactMap { machine.endpoint(ofPeer: $0.name) }
             var ignored: [String] = []
             let wanted = NodePlan.routes(
-                new.peers, avoiding: plan.peers.compactMap(\.endpoint) + earlier, warnings: &ignored)
+                new, avoiding: plan.peers.compactMap(\.endpoint) + earlier, warnings: &ignored)
             do throws(EngineError) { warnings += try routes.replace(by: wanted) } catch { throw NodeFailure(error) }
         }
         configuration = new

@@ -64,7 +64,7 @@ struct NodePlan {
         for peer in configuration.peers { self.names[peer.name] = peer.endpoint }
         for name in configuration.bootstrapPeers { self.names[NodePlan.bootstrapName(name)] = name }
         let endpoints = peers.compactMap(\.endpoint)
-        let mtu = configuration.tunnel.mtu ?? NodePlan.automaticMTU(endpoints)
+        let mtu = configuration.tunnel.mtu ?? NodePlan.automaticMTU(endpoints, mark: configuration.network.mark)
         parameters = NodeParameters(
             offers: Offers(hasAESHardware: PacketCipher.hasAESHardware), mtu: UInt16(mtu),
             trust: configuration.security.policy, descriptor: identity.descriptor.encoded,
@@ -80,15 +80,16 @@ struct NodePlan {
         jobCapacity = configuration.network.maximumConcurrentDatagrams * 2 + peers.count * 2 + 16
         var tunnel: EngineConfiguration.Tunnel?
         if configuration.tunnel.isEnabled {
-            let routes = NodePlan.routes(configuration.peers, avoiding: endpoints, warnings: &warnings)
+            let routes = NodePlan.routes(configuration, avoiding: endpoints, warnings: &warnings)
             tunnel = .init(
                 name: configuration.tunnel.interface, addresses: configuration.tunnel.addresses, mtu: mtu,
-                routes: routes)
+                routes: routes, table: configuration.tunnel.table)
         }
         engine = EngineConfiguration(
             tunnel: tunnel, listen: Endpoint(configuration.network.bindHost, port: configuration.network.listenPort),
             receiveBuffer: configuration.network.socketBufferSize, sendBuffer: configuration.network.socketBufferSize,
-            padding: configuration.obfuscation.padding, carriesDSCP: configuration.tunnel.carriesDSCP,
+            padding: configuration.obfuscation.padding, mark: configuration.network.mark,
+            carriesDSCP: configuration.tunnel.carriesDSCP,
             workers: configuration.network.workers
                 ?? min(ProcessInfo.processInfo.activeProcessorCount, NodePlan.mostWorkers))
         self.unresolved = unresolved
@@ -98,24 +99,27 @@ struct NodePlan {
     static func bootstrapName(_ name: EndpointName) -> String { "bootstrap \(name)" }
 
     /// §8: what the narrowest route to an endpoint leaves; without one, what a path of 1500 bytes does where IPv6 may be it.
-    private static func automaticMTU(_ endpoints: [Endpoint]) -> Int {
+    private static func automaticMTU(_ endpoints: [Endpoint], mark: UInt32?) -> Int {
         let known = endpoints.map { endpoint in
-            let route = min(Route.mtu(to: endpoint) ?? Limits.usualPathMTU, Limits.largestPathMTU)
+            let route = min(Route.mtu(to: endpoint, mark: mark) ?? Limits.usualPathMTU, Limits.largestPathMTU)
             return Limits.innerMTU(path: route, isV4: endpoint.isV4)
         }
         return max(known.min() ?? Limits.innerMTUOverIPv6, Limits.smallestInnerMTU)
     }
 
-    /// Peers' networks go into the tunnel, but never one that would swallow the tunnel's own datagrams.
+    /// Peers' networks go into the tunnel, but never one that would swallow the tunnel's own datagrams: in a table of our own
+    /// none does, since the rules that lead there leave those datagrams out.
     static func routes(
-        _ peers: [NodeConfiguration.Peer], avoiding endpoints: [Endpoint], warnings: inout [String]
+        _ configuration: NodeConfiguration, avoiding endpoints: [Endpoint], warnings: inout [String]
     ) -> [IPPrefix] {
+        let prefixes = configuration.peers.flatMap(\.allowedIPs)
+        guard configuration.tunnel.table == nil else { return prefixes }
         var routes: [IPPrefix] = []
-        for prefix in peers.flatMap(\.allowedIPs) {
+        for prefix in prefixes {
             if prefix.length == 0 || endpoints.contains(where: { prefix.contains($0.address) }) {
                 warnings.append(
                     "no route for \(prefix): it would lead the tunnel's own datagrams into the tunnel; "
-                        + "add policy routing by hand to use it")
+                        + "`pqvpn up` routes it by rules")
             } else {
                 routes.append(prefix)
             }

@@ -20,6 +20,8 @@ public struct DaemonRun: Sendable {
     public var usesPersistentKeys: Bool
     /// `--passphrase-file`.
     public var passphraseFile: String?
+    /// `--policy-routing`: the routes go to the table of the mark's number, to which somebody else's rules lead.
+    public var usesPolicyRouting: Bool
     /// Who waits for the start, if anybody.
     public var readiness: Readiness
     /// Leaves the directory that it was started in.
@@ -29,7 +31,8 @@ public struct DaemonRun: Sendable {
 
     public init(
         configurationFile: String, logLevel: String? = nil, pidFile: String? = nil, usesPersistentKeys: Bool = false,
-        passphraseFile: String? = nil, readiness: Readiness = Readiness(descriptor: nil), isDaemon: Bool = false,
+        passphraseFile: String? = nil, usesPolicyRouting: Bool = false,
+        readiness: Readiness = Readiness(descriptor: nil), isDaemon: Bool = false,
         companions: [NodeCompanion] = []
     ) {
         self.configurationFile = configurationFile
@@ -37,6 +40,7 @@ public struct DaemonRun: Sendable {
         self.pidFile = pidFile
         self.usesPersistentKeys = usesPersistentKeys
         self.passphraseFile = passphraseFile
+        self.usesPolicyRouting = usesPolicyRouting
         self.readiness = readiness
         self.isDaemon = isDaemon
         self.companions = companions
@@ -178,6 +182,7 @@ public struct DaemonRun: Sendable {
         if usesPersistentKeys, case .temporary = configuration.identity {
             configuration.identity = .directory(configuration.keyDirectory)
         }
+        if usesPolicyRouting { configuration.tunnel.table = configuration.network.mark }
         return configuration
     }
 

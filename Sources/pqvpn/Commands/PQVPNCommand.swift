@@ -13,9 +13,10 @@ struct PQVPNCommand: ParsableCommand {
             """,
         version: VersionReport().text,
         subcommands: [
-            RunCommand.self, StatusCommand.self, TopCommand.self, SessionsCommand.self, PingCommand.self,
-            RekeyCommand.self, DropCommand.self, LogsCommand.self, LogLevelCommand.self, ReloadCommand.self,
-            KeygenCommand.self, PeerIDCommand.self, IdentityCommand.self,
+            RunCommand.self, UpCommand.self, DownCommand.self, LockdownCommand.self, StatusCommand.self,
+            TopCommand.self, SessionsCommand.self, PingCommand.self, RekeyCommand.self, DropCommand.self,
+            LogsCommand.self, LogLevelCommand.self, ReloadCommand.self, KeygenCommand.self, PeerIDCommand.self,
+            IdentityCommand.self,
             PeersCommand.self, ConfigCommand.self, DoctorCommand.self, SelfTestCommand.self, VersionCommand.self,
             DemoCommand.self, CompletionsCommand.self, ManCommand.self,
         ],

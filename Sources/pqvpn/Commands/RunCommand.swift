@@ -30,6 +30,9 @@ struct RunCommand: AsyncParsableCommand {
         help: "Use the persistent identity of `pqvpn keygen`, whatever keys.runtime_temp_keys says.")
     var usesPersistentKeys = false
 
+    @Flag(help: "Put the routes of the tunnel into the table of network.fwmark, to which rules of `pqvpn up` lead.")
+    var policyRouting = false
+
     @OptionGroup var passphrase: PassphraseOptions
 
     @Option(name: .customLong("readiness-descriptor"), help: .hidden)
@@ -44,7 +47,7 @@ struct RunCommand: AsyncParsableCommand {
         let daemon = DaemonRun(
             configurationFile: configurationFile, logLevel: logLevel, pidFile: pidFile,
             usesPersistentKeys: usesPersistentKeys, passphraseFile: passphrase.passphraseFile,
-            readiness: Readiness(descriptor: readinessDescriptor),
+            usesPolicyRouting: policyRouting, readiness: Readiness(descriptor: readinessDescriptor),
             isDaemon: readinessDescriptor != nil, companions: [MetricsServer.companion])
         try await daemon.run()
     }
@@ -56,6 +59,7 @@ struct RunCommand: AsyncParsableCommand {
         if let pidFile { arguments += ["--pid-file", pidFile] }
         if let file = passphrase.passphraseFile { arguments += ["--passphrase-file", file] }
         if usesPersistentKeys { arguments.append("--no-temp-keys") }
+        if policyRouting { arguments.append("--policy-routing") }
         return arguments
     }
 }

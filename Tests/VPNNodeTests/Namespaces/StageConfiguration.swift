@@ -19,6 +19,8 @@ struct StageConfiguration {
     var bindHost = "::"
     var hasTunnel = true
     var addresses: [String] = []
+    /// More of the section `tunnel`, as it is.
+    var extraTunnelKeys = ""
     var peers: [Peer] = []
     /// Lines at the end, as they are.
     var extraLines: [String] = []
@@ -34,7 +36,7 @@ struct StageConfiguration {
             "keys: { runtime_temp_keys: \(!isPersistent), dir: keys }",
             "security: { tofu: \(trustsOnFirstUse) }",
             "network: { bind_host: \"\(bindHost)\", listen_port: \(port) }",
-            "tunnel: { enabled: \(hasTunnel), addresses: \(Self.list(addresses)) }",
+            "tunnel: { enabled: \(hasTunnel), addresses: \(Self.list(addresses)), \(extraTunnelKeys) }",
             peers.isEmpty ? "peers: []" : "peers:",
         ]
         for peer in peers {

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a plan must know of the host before anything is changed: families, filters, name resolution. It changes nothing.
+internal import Foundation
+internal import VPNCore
+
+/// Where things of the host are; tests have others.
+public struct HostPlaces: Sendable {
+    /// Of mode 0700: what was done to the host. On disk and not in /run, since resolv.conf outlives a reboot too.
+    public var state: String
+    public var resolverFile: String
+    /// Where profiles are.
+    public var profiles: String
+    /// Seconds that a command waits for another one that is at work: at boot several units come at once.
+    public var patience = 30.0
+
+    public init(
+        state: String = "/var/lib/pqvpn-host", resolverFile: String = "/etc/resolv.conf",
+        profiles: String = "/etc/pqvpn"
+    ) {
+        self.state = state
+        self.resolverFile = resolverFile
+        self.profiles = profiles
+    }
+}
+
+struct HostSurroundings: Sendable {
+    var families: [IPAddress.Family]
+    /// rp_filter is 1 somewhere: answers that come in where they would not go out are dropped.
+    var hasStrictFilter: Bool
+    var hasResolvectl: Bool
+    var hasResolvconf: Bool
+    /// `resolvconf` is a name of resolvectl.
+    var isResolvconfResolvectl: Bool
+    /// Where resolv.conf leads if it is a link.
+    var resolverLink: String?
+    /// resolvconf goes by the kind of an interface.
+    var hasInterfaceOrder: Bool
+
+    /// The host as it is.
+    init(_ tools: HostTools, _ places: HostPlaces) {
+        let files = FileManager.default
+        families = files.fileExists(atPath: "/proc/sys/net/ipv6") ? [.v4, .v6] : [.v4]
+        let interfaces = (try? files.contentsOfDirectory(atPath: "/proc/sys/net/ipv4/conf")) ?? []
+        func filter(_ name: String) -> Int {
+            (try? KernelSetting.read("/proc/sys/net/ipv4/conf/\(name)/rp_filter")).flatMap(Int.init) ?? 0
+        }
+        // The kernel takes the larger of the two; "default" is what new interfaces will have.
+        let all = filter("all")
+        hasStrictFilter = interfaces.contains { $0 != "all" && $0 != "lo" && max(all, filter($0)) == 1 }
+        hasResolvectl = tools.find("resolvectl") != nil
+        let resolvconf = tools.find("resolvconf")
+        hasResolvconf = resolvconf != nil
+        isResolvconfResolvectl =
+            resolvconf.flatMap { try? files.destinationOfSymbolicLink(atPath: $0) }?.hasSuffix("resolvectl") ?? false
+        resolverLink = try? files.destinationOfSymbolicLink(atPath: places.resolverFile)
+        hasInterfaceOrder = files.fileExists(atPath: "/etc/resolvconf/interface-order")
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules that lead packets into the tunnel's own routing table, and those that lead around it, as commands. The routes in
+// that table are the daemon's, which has the interface: they come with it, go with it, and follow a reload.
+internal import VPNCore
+
+/// Policy routing of one tunnel.
+struct RoutingPlan: Hashable, Sendable {
+    /// Of the outer datagrams; the table has the same number.
+    var mark: UInt32
+    /// Go by the main table, its default route included.
+    var excluded: [IPPrefix]
+    /// Go by the main table's routes that are no default route.
+    var lan: [IPPrefix]
+    var families: [IPAddress.Family]
+
+    private static func flag(_ family: IPAddress.Family) -> String { family == .v4 ? "-4" : "-6" }
+
+    /// In the order in which they are made. The rule that leads into the tunnel is the last one: no packet that is to go
+    /// around it goes in for a moment.
+    var steps: [HostStep] {
+        families.flatMap { family in
+            let around =
+                excluded.filter { $0.family == family }
+                .map { step(family, HostNumbers.excludedPriority, ["to", "\($0)", "lookup", "main"]) }
+                + lan.filter { $0.family == family }.map {
+                    step(
+                        family, HostNumbers.lanPriority,
+                        ["to", "\($0)", "lookup", "main", "suppress_prefixlength", "0"])
+                }
+            let into = ["not", "fwmark", "0x" + String(mark, radix: 16), "lookup", "\(mark)"]
+            return around + [step(family, HostNumbers.tunnelPriority, into)]
+        }
+    }
+
+    private func step(_ family: IPAddress.Family, _ priority: Int, _ selector: [String]) -> HostStep {
+        func command(_ verb: String, gone: [String] = []) -> HostCommand {
+            HostCommand("ip", [Self.flag(family), "rule", verb, "pref", "\(priority)"] + selector, gone: gone)
+        }
+        return HostStep(
+            "rule \(Self.flag(family)) \(priority)",
+            .commands(apply: [command("add")], revert: [command("del", gone: ["No such file or directory"])]))
+    }
+
+    /// With `rp_filter` = 1 the kernel drops answers of peers whose address it would route into the tunnel, unless they carry
+    /// the mark of what they answer and it goes by marks: `src_valid_mark`, and a table that remembers them.
+    var strictFilterSteps: [HostStep] {
+        let table = "inet \(HostNumbers.marksTable)"
+        let mark = "0x" + String(mark, radix: 16)
+        let text = """
+            table \(table)
+            delete table \(table)
+            table \(table) {
+              chain remember {
+                type filter hook postrouting priority mangle; policy accept;
+                meta l4proto udp meta mark \(mark) ct mark set meta mark
+              }
+              chain restore {
+                type filter hook prerouting priority mangle; policy accept;
+                meta l4proto udp ct mark \(mark) meta mark set ct mark
+              }
+            }
+
+            """
+        return [
+            HostStep(
+                "marks of answers",
+                .commands(
+                    apply: [HostCommand("nft", ["-f", "-"], input: text)],
+                    revert: [HostCommand("nft", ["-f", "-"], input: "table \(table)\ndelete table \(table)\n")])),
+            HostStep("src_valid_mark", .setting("/proc/sys/net/ipv4/conf/all/src_valid_mark", "1")),
+        ]
+    }
+}
