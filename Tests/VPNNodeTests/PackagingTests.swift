@@ -25,7 +25,9 @@ import Testing
     // MARK: Units
 
     @Test(arguments: units) func theUnitIsWellFormed(_ name: String) throws {
-        guard let analyze = Self.find("systemd-analyze") else { return }
+        guard let analyze = Self.find("systemd-analyze") else {
+            return print("SKIPPED: \(Test.current?.name ?? ""): it needs systemd-analyze")
+        }
         let scratch = try Scratch()
         // The program is not installed where it is built.
         let text = try Self.unit(name).replacingOccurrences(of: "/usr/bin/pqvpn", with: Program.path)
@@ -40,7 +42,9 @@ import Testing
     }
 
     @Test(arguments: units + ["relay"]) func theUnitIsLocked(_ name: String) throws {
-        guard let analyze = Self.find("systemd-analyze") else { return }
+        guard let analyze = Self.find("systemd-analyze") else {
+            return print("SKIPPED: \(Test.current?.name ?? ""): it needs systemd-analyze")
+        }
         let scratch = try Scratch()
         let isRelay = name == "relay"
         let text = isRelay ? try Self.unit("pqvpn@.service") + Self.unit("relay.conf") : try Self.unit(name)
@@ -73,7 +77,10 @@ import Testing
 
     /// The package of the program that is tested.
     private func package(_ scratch: Scratch, _ directory: String) throws -> String? {
-        guard Self.find("dpkg-deb") != nil, Self.find("strip") != nil else { return nil }
+        guard Self.find("dpkg-deb") != nil, Self.find("strip") != nil else {
+            print("SKIPPED: \(Test.current?.name ?? ""): it needs dpkg-deb and strip")
+            return nil
+        }
         let outcome = try Program.launch(
             [
                 "\(Self.root)/scripts/make-deb", "--needs-swift", "--program", Program.path, "--out",
@@ -87,7 +94,9 @@ import Testing
         let scratch = try Scratch()
         guard let first = try package(scratch, "one"), let second = try package(scratch, "two") else { return }
         #expect(FileManager.default.contentsEqual(atPath: first, andPath: second))
-        guard let lintian = Self.find("lintian") else { return }
+        guard let lintian = Self.find("lintian") else {
+            return print("SKIPPED: \(Test.current?.name ?? ""): it needs lintian")
+        }
         // The program of the tests looks for the Swift runtime, which that of `make` has inside.
         let outcome = try Program.launch(
             [
@@ -98,7 +107,9 @@ import Testing
     }
 
     @Test func aProgramThatNeedsSwiftIsRefused() throws {
-        guard Self.find("readelf") != nil, Self.find("strip") != nil, Self.find("dpkg-deb") != nil else { return }
+        guard Self.find("readelf") != nil, Self.find("strip") != nil, Self.find("dpkg-deb") != nil else {
+            return print("SKIPPED: \(Test.current?.name ?? ""): it needs readelf, strip and dpkg-deb")
+        }
         let scratch = try Scratch()
         let needs = try Program.launch(["/usr/bin/env", "readelf", "-d", Program.path], in: scratch)
         guard needs.output.contains("libswift") else {
@@ -112,7 +123,9 @@ import Testing
 
     @Test func thePackageComesAndGoes() throws {
         guard isRoot else { return print("SKIPPED: \(Test.current?.name ?? ""): this user is not root") }
-        guard let dpkg = Self.find("dpkg"), Self.find("systemd-sysusers") != nil else { return }
+        guard let dpkg = Self.find("dpkg"), Self.find("systemd-sysusers") != nil else {
+            return print("SKIPPED: \(Test.current?.name ?? ""): it needs dpkg and systemd-sysusers")
+        }
         let scratch = try Scratch()
         guard let package = try package(scratch, "one") else { return }
         for directory in ["info", "updates", "triggers", "parts", "alternatives"] {
