@@ -64,11 +64,12 @@ import VPNTesting
     /// A side that covers and one that does not: nobody takes datagrams of nothing for traffic or for silence.
     @Test func oneSideIsEnoughAndKeepsNobodyBusy() {
         let scenario = scenario(802, rate: 4000, both: false)
-        let drops = scenario.bob.controlDrops.nonZero.map(\.count)
         scenario.network.run(for: .seconds(600))
         #expect(scenario.alice.establishedSessions.count == 1 && scenario.bob.cover.datagrams == 0)
         #expect(scenario.carriesTraffic(), "\(scenario.describe())")
-        #expect(scenario.bob.controlDrops.nonZero.map(\.count) == drops && scenario.bob.delivered.count <= 4)
+        // The handshake's answer is forgotten in time.
+        let drops = Set(scenario.bob.controlDrops.nonZero.map(\.reason)).subtracting([.handshakeExpired])
+        #expect(drops.isEmpty && scenario.bob.delivered.count <= 4, "\(drops)")
     }
 
     /// Without a session there is none, whatever the node waits for.
