@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What carries a session (§8). A session does not know what carries it: it hands a datagram and a carrier down and
-// gets the like back up. Today's only carrier is a UDP endpoint; a circuit inside another session comes as one more case.
+// What carries a session (§8): a UDP endpoint, or a circuit in the sessions with another peer. A session hands a datagram and a
+// carrier down and gets the like back up; who adds and takes off the layers around it is no affair of its own.
 
 /// A UDP address: IPv6, or IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2), and a port.
 public struct Endpoint: Hashable, Sendable {
@@ -41,7 +41,33 @@ public struct Endpoint: Hashable, Sendable {
     }
 }
 
+/// A circuit where it passes this node: an id in the sessions with one peer.
+///
+/// It hangs on the association with that peer and so survives its rekeys (§6).
+public struct CircuitPlace: Hashable, Sendable {
+    /// The peer in whose sessions the RELAY frames come and go.
+    public var outer: PeerSlot
+    /// Never 0 without its highest bit.
+    public var id: UInt32
+
+    public init(outer: PeerSlot, id: UInt32) {
+        self.outer = outer
+        self.id = id
+    }
+
+    /// Both numbers in one, never 0: 0 stands for UDP where sessions and places are compared.
+    @inline(__always)
+    var key: UInt64 { UInt64(outer + 1) << 32 | UInt64(id) }
+}
+
 /// The way a datagram came or goes.
 public enum Carrier: Hashable, Sendable {
     case udp(Endpoint)
+    case circuit(CircuitPlace)
+
+    /// The circuit, if it is one.
+    var place: CircuitPlace? { if case .circuit(let place) = self { place } else { nil } }
+
+    /// The UDP endpoint, if it is one.
+    var endpoint: Endpoint? { if case .udp(let endpoint) = self { endpoint } else { nil } }
 }

@@ -97,6 +97,23 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     /// More challenges in a second than a peer needs.
     case pathRate
 
+    // MARK: Circuits (§8)
+
+    /// An EXTEND, EXTENDED, RELAY or END of another length or with reserved bytes.
+    case circuitMalformed
+    /// Of a circuit that is not, or not any more.
+    case circuitUnknown
+    /// On a circuit that this node opened, and nothing that it asked for there.
+    case circuitForeign
+    /// For a session that was not made on the circuit, or not by UDP, by which this came.
+    case circuitSession
+    /// A session around it has gone.
+    case circuitBroken
+    /// An EXTEND that policy or trust do not allow.
+    case circuitRefused
+    /// More circuits, EXTENDs or bytes than one client, one link or this node has room for.
+    case circuitQuota
+
     // MARK: Inner packets
 
     /// Neither IPv4 nor IPv6, or lengths that contradict each other.
@@ -195,6 +212,13 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .pathMalformed: "path_malformed"
         case .pathUnknown: "path_unknown"
         case .pathRate: "path_rate"
+        case .circuitMalformed: "circuit_malformed"
+        case .circuitUnknown: "circuit_unknown"
+        case .circuitForeign: "circuit_foreign"
+        case .circuitSession: "circuit_session"
+        case .circuitBroken: "circuit_broken"
+        case .circuitRefused: "circuit_refused"
+        case .circuitQuota: "circuit_quota"
         case .innerMalformed: "inner_malformed"
         case .innerSource: "inner_source"
         case .noRoute: "no_route"

@@ -60,9 +60,9 @@ public enum Limits {
     // MARK: - Room around a packet in a buffer
 
     /// Bytes that must be free before an inner packet. A layer takes at most 24 in front (header 16, frame 4, circuit
-    /// id 4): four layers are 96, and 32 more hold a TUN's virtio header without spoiling alignment.
-    public static let headroom = 128
-    /// Bytes that must be free after it: a tag of 16 and at most 15 of padding for each of four layers.
+    /// id 4): eight layers are 192, and 64 more hold a TUN's virtio header without spoiling alignment.
+    public static let headroom = 256
+    /// Bytes that must be free after it: a tag of 16 for each of eight layers. The innermost alone is padded.
     public static let tailroom = 128
 
     // MARK: - Sessions (§7)
@@ -194,6 +194,54 @@ public enum Limits {
     /// Questions of one peer about its path that are answered in a second.
     static let pathAnswers = 8
 
+    // MARK: - Circuits (§8)
+
+    /// Sessions around and with an inner packet: eight layers of 40 bytes leave an IPv4 path of 1500 bytes 1156.
+    public static let circuitHops = 8
+    /// What RELAY adds to a datagram that it carries: a circuit id.
+    static let circuitID = 4
+    /// What a hop costs: 16 + 4 + 4 + 16.
+    static let circuitOverhead = layerOverhead + circuitID
+    /// The least that a circuit must carry: a fragment of a kind 2 S1, which has sixteen.
+    static let smallestCircuitDatagram = 872
+    /// payload1's mtu of every anonymous initiator, so that none tells its depth: the least that carries IPv6.
+    static let anonymousMTU: UInt16 = 1280
+    /// EXTEND is said again after 1, 2 and 4 s.
+    static let extendRepeats: [TimeSpan] = [.seconds(1), .seconds(2), .seconds(4)]
+    /// An EXTEND without an answer is given up then.
+    static let extendWait = TimeSpan.seconds(8)
+    /// A relay waits so long for its link: its answer has to travel, too.
+    static let linkWait = TimeSpan.seconds(7)
+    /// A hop's handshake: what an initiator gives one attempt (§5).
+    static let circuitHandshake = handshakeRestart
+    /// A circuit that carried nothing for so long ends.
+    static let circuitIdle = TimeSpan.seconds(90)
+    /// So that a circuit which nobody uses now is not an idle one: a keepalive of its innermost session goes all the way.
+    static let circuitKeepalive: UInt16 = 25
+    /// §9: circuits live 8 to 12 min; then another one takes over.
+    static let circuitLife = TimeSpan.seconds(480)
+    static let circuitLifeSpread = TimeSpan.seconds(240)
+    /// A replaced path takes what is under way so long: twice the grace of the sessions in it.
+    static let circuitDrain = TimeSpan.seconds(10)
+    /// Before a replacement that failed is tried again; doubles each time, up to two minutes.
+    static let circuitRetry = TimeSpan.seconds(10)
+    /// Circuits that this node has for itself: more than all patches of some quilts, with their replacements.
+    static let ownCircuits = 64
+
+    /// What a relay does for others, where its policy does not say otherwise. A circuit is half a kilobyte of ours.
+    static let relayedCircuits = 16_384
+    static let relayedCircuitsPerClient = 64
+    static let relayedCircuitsPerLink = 4096
+    /// Callers by circuits at a time; 4 KB each.
+    static let guests = 4096
+    /// EXTENDs of one client in a minute, repeats not counted: one a second is ten times what 64 circuits of 10 min need.
+    static let extendsPerMinute = 60
+    /// Handshakes that one link brings in a minute: two cores make more than that in 4 s.
+    static let circuitHandshakesPerMinute = 600
+    /// Reassemblies of one circuit: an initiator has an S1 for each RETRY that it kept. With fewer they would push out each other
+    /// for ever where a path is so long that S0 was said twice.
+    static let reassembliesPerCircuit = retriesKept
+
     // MARK: - Packets that wait for a session
 
     /// One peer's queue: the first flight of a TCP connection or a short burst of datagrams, not a buffer for a flow.
@@ -208,6 +256,8 @@ public enum Limits {
 
     // MARK: - Tables of a worker
 
+    /// A slot is used again only when so many are free.
+    static let slotsKeptFree = 1024
     /// Peer slots are small integers that index an array; a slot beyond this is a bug of the caller.
     public static let peerSlots = 1 << 20
 }

@@ -19,6 +19,8 @@ public protocol HandshakeCryptography: Sendable {
     ) throws(SignatureFailure)
     /// Identity keys, B ‖ e ‖ d ‖ k, parsed and checked.
     func parsePublicKeys(_ encoded: [UInt8]) throws(KeyError) -> IdentityPublicKeys
+    /// A throwaway identity, for an anonymous initiator.
+    func makeIdentity() throws -> any IdentitySigner
 }
 
 /// An ephemeral ML-KEM-1024 key pair, for one handshake.

@@ -36,4 +36,6 @@ public struct SystemCryptography: HandshakeCryptography {
     public func parsePublicKeys(_ encoded: [UInt8]) throws(KeyError) -> IdentityPublicKeys {
         try IdentityPublicKeys(encoded: encoded)
     }
+
+    public func makeIdentity() throws -> any IdentitySigner { try SoftwareIdentity() }
 }

@@ -83,19 +83,46 @@ extension Worker {
         // SAFETY: the memory lives as long as the pool, and the span no longer than this call.
         var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
         plane.receiver.begin(train, from: carrier, congestion: congestion)
+        var relays = false
         while let verdict = plane.receiver.next(&buffer, now: now) {
-            if let session = verdict.firstData { report(.firstData(session, carrier)) }
+            if let session = verdict.firstData { report(.firstData(session, Worker.source(of: verdict, carrier))) }
             if let (session, bytes) = verdict.changedCarrier { report(.changedCarrier(session, carrier, bytes: bytes)) }
             switch verdict.outcome {
             case .deliver(let packet): deliver(&buffer, packet)
             case .handshake(let datagram):
-                report(.datagram(Worker.copy(buffer, datagram), carrier))
+                report(.datagram(Worker.copy(buffer, datagram), Worker.source(of: verdict, carrier)))
             case .control(let session, let type, let payload):
-                report(.control(session, type, Worker.copy(buffer, payload), carrier))
+                report(
+                    .control(session, type, Worker.copy(buffer, payload), Worker.source(of: verdict, carrier)))
             case .violation(let session, let reason):
                 report(.violation(session, reason))
+            case .relay(let payload, let slot):
+                relay(buffer, payload, to: slot, now: now)
+                relays = true
             case .consumed, .drop: break
             }
+        }
+        if relays { transmit() }
+    }
+
+    /// How a datagram came: as its train did, or by a circuit in it.
+    private static func source(of verdict: InboundVerdict, _ carrier: Carrier) -> Carrier {
+        verdict.place.map { .circuit($0) } ?? carrier
+    }
+
+    /// Copies what goes on to another node into the next free buffer, where there is room for its layers, and seals it there.
+    @inline(never)
+    private mutating func relay(
+        _ buffer: borrowing MutableSpan<UInt8>, _ payload: Range<Int>, to slot: PeerSlot, now: Instant
+    ) {
+        if outgoing.isFull { transmit() }
+        guard !outgoing.isFull else { return plane.drops.add(.sendNoMemory) }
+        // SAFETY: the memory lives as long as the outgoing, and the span no longer than this call.
+        var target = unsafe MutableSpan(_unsafeStart: outgoing.memory, count: outgoing.size)
+        if case .transmit(let datagram, let carrier, let trafficClass) = plane.sender.relay(
+            buffer, payload: payload, into: &target, to: slot, now: now)
+        {
+            queue(datagram, carrier, trafficClass: trafficClass)
         }
     }
 

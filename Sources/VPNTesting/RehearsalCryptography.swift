@@ -47,6 +47,10 @@ public final class RehearsalCryptography: HandshakeCryptography {
         }
         return try IdentityPublicKeys(uncheckedEncoding: encoded)
     }
+
+    public func makeIdentity() throws -> any IdentitySigner {
+        RehearsalIdentity(seed: random.withLock { $0.next() })
+    }
 }
 
 /// An identity whose "private" operations follow from its public keys.

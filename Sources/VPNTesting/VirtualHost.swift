@@ -23,6 +23,10 @@ public final class VirtualHost {
     var waiting: [VirtualDatagram] = []
     public private(set) var bytesSent = 0
     public private(set) var bytesReceived = 0
+    /// What this host, as a hostile relay, makes of a RELAY payload that passes: none, one or many.
+    public var tamper: (([UInt8]) -> [[UInt8]])?
+    /// RELAY frames that went on to another node.
+    public private(set) var relayed = 0
     public private(set) var jobsRun = 0
     /// Jobs by the second in which they ended.
     public private(set) var jobsBySecond: [UInt64: Int] = [:]
@@ -41,6 +45,8 @@ public final class VirtualHost {
     private var plane: DataPlane
     private var jobs: [(due: Instant, job: CryptoJob)] = []
     private var buffer = [UInt8](repeating: 0, count: Limits.headroom + Limits.stagedBytes + Limits.tailroom)
+    /// Where what is relayed gets new layers.
+    private var aside = [UInt8](repeating: 0, count: Limits.headroom + Limits.stagedBytes + Limits.tailroom)
 
     public init(
         name: String, endpoint: Endpoint, identity: any IdentitySigner, cryptography: any HandshakeCryptography,
@@ -89,7 +95,51 @@ public final class VirtualHost {
     /// The session by which a peer is sent to.
     public func sendingSession(of slot: PeerSlot) -> Session? { plane.sender.sendingSession(of: slot) }
 
+    /// Its circuits, and what it relays.
+    public func circuits(now: Instant) -> [CircuitSnapshot] { machine.circuitSnapshots(now: now) }
+    public var relaySnapshot: RelaySnapshot { machine.relaySnapshot }
+    /// Where circuits that it opened pass it.
+    public var circuitPlaces: [CircuitPlace] { machine.circuitSnapshots(now: .origin).flatMap(\.places) }
+
     // MARK: What the network calls
+
+    func enableRelay(_ policy: RelayPolicy?, now: Instant, send: (VirtualDatagram) -> Void) {
+        machine.enableRelay(policy, now: now)
+        drain(now: now, send: send)
+    }
+
+    func build(
+        _ request: CircuitRequest, now: Instant, send: (VirtualDatagram) -> Void
+    ) throws(CircuitRefusal) -> OwnCircuit.Number {
+        defer { drain(now: now, send: send) }
+        return try machine.buildCircuit(request, now: now)
+    }
+
+    func replaceCircuit(_ number: OwnCircuit.Number, now: Instant, send: (VirtualDatagram) -> Void) -> Bool {
+        defer { drain(now: now, send: send) }
+        return machine.replaceCircuit(number, now: now)
+    }
+
+    func closeCircuit(_ number: OwnCircuit.Number, now: Instant, send: (VirtualDatagram) -> Void) -> Bool {
+        defer { drain(now: now, send: send) }
+        return machine.closeCircuit(number, now: now)
+    }
+
+    func assign(_ prefixes: [IPPrefix], to slot: PeerSlot, now: Instant, send: (VirtualDatagram) -> Void) -> Bool {
+        defer { drain(now: now, send: send) }
+        return machine.assign(prefixes, to: slot, now: now)
+    }
+
+    /// Puts a payload of its own making into the session by which a peer is sent to: for tests of what a hostile one says.
+    func say(_ type: FrameType, _ payload: [UInt8], to slot: PeerSlot, now: Instant, send: (VirtualDatagram) -> Void) {
+        guard let session = plane.sender.sendingSession(of: slot), let carrier = plane.sender.carrier(of: slot),
+            let datagram = session.sealFrame(type: type, payload: payload, now: now)
+        else { return }
+        guard case .circuit(let place) = carrier else { return transmit(datagram, carrier, send: send) }
+        var id: [UInt8] = []
+        for shift in [24, 16, 8, 0] as [UInt32] { id.append(UInt8(truncatingIfNeeded: place.id >> shift)) }
+        say(.relay, id + datagram, to: place.outer, now: now, send: send)
+    }
 
     /// Kept, not computed: a network of a thousand hosts asks all of them for each event.
     private(set) var nextDeadline: Instant
@@ -159,22 +209,51 @@ public final class VirtualHost {
         bytesReceived += datagram.count
         guard datagram.count <= buffer.count else { return }
         buffer.replaceSubrange(0..<datagram.count, with: datagram)
-        var span = buffer.mutableSpan
-        let carrier = Carrier.udp(source)
-        let verdict = plane.inbound(&span, datagram: 0..<datagram.count, from: carrier, now: now)
+        let source = Carrier.udp(source)
+        plane.receiver.begin(Train(0..<datagram.count), from: source)
+        while true {
+            var span = buffer.mutableSpan
+            guard let verdict = plane.receiver.next(&span, now: now) else { break }
+            take(verdict, from: source, now: now, send: send)
+        }
+        drain(now: now, send: send)
+    }
+
+    private func take(
+        _ verdict: InboundVerdict, from source: Carrier, now: Instant, send: (VirtualDatagram) -> Void
+    ) {
+        let carrier = verdict.place.map { Carrier.circuit($0) } ?? source
         if let (session, bytes) = verdict.changedCarrier {
-            machine.carrierChanged(session, to: carrier, bytes: bytes, now: now)
+            machine.carrierChanged(session, to: source, bytes: bytes, now: now)
         }
         if let first = verdict.firstData { machine.firstDataReceived(first, now: now) }
         switch verdict.outcome {
-        case .handshake: machine.receive(datagram, on: carrier, now: now)
+        case .handshake(let range): machine.receive(Array(buffer[range]), on: carrier, now: now)
         case .deliver(let range): delivered.append(Array(buffer[range]))
         case .control(let session, let type, let range):
             machine.controlFrame(session, type, Array(buffer[range]), on: carrier, now: now)
         case .violation(let session, _): machine.sessionViolated(session, now: now)
+        case .relay(let range, let slot): relay(range, to: slot, now: now, send: send)
         case .drop, .consumed: break
         }
-        drain(now: now, send: send)
+    }
+
+    /// As a worker does: from the buffer of what came into one of what goes.
+    private func relay(_ range: Range<Int>, to slot: PeerSlot, now: Instant, send: (VirtualDatagram) -> Void) {
+        let payload = Array(buffer[range])
+        for payload in tamper?(payload) ?? [payload] { relay(payload, to: slot, now: now, send: send) }
+    }
+
+    private func relay(_ bytes: [UInt8], to slot: PeerSlot, now: Instant, send: (VirtualDatagram) -> Void) {
+        let payload = Limits.headroom..<Limits.headroom + bytes.count
+        aside.replaceSubrange(payload, with: bytes)
+        var span = aside.mutableSpan
+        guard
+            case .transmit(let datagram, let carrier, _) = plane.sender.relay(
+                &span, payload: payload, to: slot, now: now)
+        else { return }
+        relayed += 1
+        transmit(Array(aside[datagram]), carrier, send: send)
     }
 
     /// Hands an inner IP packet to the tunnel.

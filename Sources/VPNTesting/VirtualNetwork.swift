@@ -84,6 +84,34 @@ public final class VirtualNetwork {
     /// The end of its sessions with a peer.
     public func drop(_ slot: PeerSlot, of host: VirtualHost) -> Bool { host.drop(slot, now: now) { self.send($0) } }
 
+    /// What a host's operator does to `relay`.
+    public func enableRelay(_ policy: RelayPolicy?, of host: VirtualHost) {
+        host.enableRelay(policy, now: now) { self.send($0) }
+    }
+
+    /// Circuits of a host: build, replace, close.
+    public func build(_ request: CircuitRequest, at host: VirtualHost) throws(CircuitRefusal) -> OwnCircuit.Number {
+        try host.build(request, now: now) { self.send($0) }
+    }
+    @discardableResult
+    public func replaceCircuit(_ number: OwnCircuit.Number, at host: VirtualHost) -> Bool {
+        host.replaceCircuit(number, now: now) { self.send($0) }
+    }
+    @discardableResult
+    public func closeCircuit(_ number: OwnCircuit.Number, at host: VirtualHost) -> Bool {
+        host.closeCircuit(number, now: now) { self.send($0) }
+    }
+
+    /// Inner addresses for a guest of a host.
+    public func assign(_ prefixes: [IPPrefix], to slot: PeerSlot, at host: VirtualHost) -> Bool {
+        host.assign(prefixes, to: slot, now: now) { self.send($0) }
+    }
+
+    /// What a hostile host says in its own sessions.
+    public func say(_ type: FrameType, _ payload: [UInt8], to slot: PeerSlot, from host: VirtualHost) {
+        host.say(type, payload, to: slot, now: now) { self.send($0) }
+    }
+
     public func sendInner(_ packet: [UInt8], from host: VirtualHost) {
         host.sendInner(packet, now: now) { self.send($0) }
     }

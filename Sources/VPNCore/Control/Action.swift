@@ -2,7 +2,7 @@
 // What the core asks for. Small, never composite; drained one by one after each input.
 
 public enum Action: Sendable {
-    /// One UDP payload (or, later, one cell of a circuit).
+    /// One UDP payload. The carrier is a UDP endpoint: layers of circuits are around it already.
     case transmit([UInt8], Carrier)
     /// Public-key work; its result comes back through `jobFinished`.
     case run(CryptoJob)

@@ -15,6 +15,13 @@ public struct ControlFootprint: Equatable, Sendable {
     public var receiverIndices: Int
     /// What handshakes left for the next ones.
     public var chainedKeys: Int
+    /// Circuits that this node has for itself, and the paths that they have or are about to have.
+    public var circuits: Int
+    public var paths: Int
+    /// Circuits that pass through, those that wait for a link among them.
+    public var relayed: Int
+    /// Callers by circuits.
+    public var guests: Int
 }
 
 extension NodeStateMachine {
@@ -23,6 +30,7 @@ extension NodeStateMachine {
             peers: peers.count, sessions: peers.values.reduce(0) { $0 + $1.ring.all.count },
             initiations: peers.values.count { $0.initiation != nil }, reassemblies: inbound.collectingCount,
             inboundHandshakes: inbound.count, jobs: jobs.count, receiverIndices: indices.count,
-            chainedKeys: peers.values.reduce(0) { $0 + $1.chain.count })
+            chainedKeys: peers.values.reduce(0) { $0 + $1.chain.count }, circuits: circuits.all.count,
+            paths: circuits.paths.count, relayed: relay.count, guests: peers.values.count(where: \.isGuest))
     }
 }

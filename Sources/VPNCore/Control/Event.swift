@@ -88,6 +88,10 @@ public enum Event: Sendable {
     case peerSilent(slot: PeerSlot, peerName: String, missed: Int)
     /// A silent peer speaks again, on the session that it had.
     case peerBack(slot: PeerSlot, peerName: String)
+    /// What became of a circuit that this node has for itself.
+    case circuit(CircuitEvent)
+    /// Somebody whom nobody knows came by a circuit; `slot` is what inner addresses are given to (`assign`).
+    case guestArrived(slot: PeerSlot, SessionSummary)
 }
 
 extension [UInt8] {

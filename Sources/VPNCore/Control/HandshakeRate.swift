@@ -6,6 +6,8 @@
 struct HandshakeRate {
     /// A minute; 0 = none. What was counted stays counted when it changes.
     var limit: Int
+    /// A minute, of one link: its circuits come for free, so that only all of them together can be limited. Never off.
+    var linkLimit = Limits.circuitHandshakesPerMinute
     private var recent: [SourcePrefix: [Instant]] = [:]
     private static let window = TimeSpan.seconds(60)
 
@@ -17,6 +19,12 @@ struct HandshakeRate {
 
     /// Counts one message, unless that would be more than the limit.
     mutating func admit(_ carrier: Carrier, now: Instant) -> Bool {
+        if carrier.place != nil, let link = SourcePrefix.site(carrier) {
+            let times = current(link, now: now)
+            guard times.count < linkLimit else { return false }
+            record(times + [now], for: link, keeping: linkLimit, now: now)
+            return true
+        }
         let prefix = SourcePrefix(carrier)
         var times = current(prefix, now: now)
         guard limit == 0 || times.count < limit else {
@@ -34,7 +42,8 @@ struct HandshakeRate {
 
     /// Takes back one that had to give way before any work: its repeat is the same call.
     mutating func refund(_ carrier: Carrier) {
-        for prefix in [SourcePrefix(carrier), SourcePrefix.site(carrier)].compactMap({ $0 }) {
+        for prefix in [SourcePrefix(carrier), SourcePrefix.site(carrier)].compactMap({ $0 })
+        where recent[prefix]?.isEmpty == false {
             recent[prefix]?.removeLast()
             if recent[prefix]?.isEmpty == true { recent[prefix] = nil }
         }
@@ -51,9 +60,11 @@ struct HandshakeRate {
     }
 
     /// At most what tells the heavy from the light is kept of one prefix without a limit.
-    private mutating func record(_ times: [Instant], for prefix: SourcePrefix, now: Instant) {
+    private mutating func record(
+        _ times: [Instant], for prefix: SourcePrefix, keeping kept: Int = Limits.ratedMessages, now: Instant
+    ) {
         if recent.count >= Limits.ratedPrefixes, recent[prefix] == nil { makeRoom(now: now) }
-        recent[prefix] = Array(times.suffix(max(limit, Limits.ratedMessages)))
+        recent[prefix] = Array(times.suffix(max(limit, kept)))
     }
 
     /// The table is bounded; where a minute's prefixes fill it, the quarter that was quiet longest goes at once, so that

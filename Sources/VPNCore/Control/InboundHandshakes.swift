@@ -174,7 +174,8 @@ struct InboundHandshakes {
     /// source goes, so that a flood evicts itself.
     private mutating func makeRoom(for carrier: Carrier) {
         let prefix = SourcePrefix(carrier)
-        evict(above: Limits.reassembliesPerPrefix) { SourcePrefix($0.carrier) == prefix }
+        let limit = carrier.place == nil ? Limits.reassembliesPerPrefix : Limits.reassembliesPerCircuit
+        evict(above: limit) { SourcePrefix($0.carrier) == prefix }
         if let site = SourcePrefix.site(carrier) {
             evict(above: Limits.reassembliesPerSite) { SourcePrefix.site($0.carrier) == site }
         }

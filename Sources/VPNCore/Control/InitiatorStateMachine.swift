@@ -72,7 +72,7 @@ struct InitiatorStateMachine {
     init(
         signer: any IdentitySigner, cryptography: any HandshakeCryptography, offers: Offers, mtu: UInt16,
         keepaliveSeconds: UInt16, expected: PeerID?, responder: IdentityPublicKeys?, acceptsPartial: Bool,
-        showsKeys: Bool,
+        kind: InitiatorKind = .brief,
         index: UInt32, preshared: PresharedKeys = .none, now: Instant
     ) {
         self.signer = signer
@@ -84,7 +84,7 @@ struct InitiatorStateMachine {
         self.expected = expected
         self.responder = responder
         self.acceptsPartial = acceptsPartial
-        kind = showsKeys ? .full : .brief
+        self.kind = kind
         self.index = index
         started = now
         attemptStarted = now
@@ -105,7 +105,8 @@ struct InitiatorStateMachine {
 
     /// Sends the first S0, or the S1 at once where a token of an earlier S2 replaces the round trip.
     mutating func begin(token: [UInt8]?, index: UInt32, now: Instant) -> [InitiatorEffect] {
-        if !s0.isEmpty, case .awaitingRetry = stage {
+        // Whoever is anonymous asks nobody's name: the path says who sits there.
+        if !s0.isEmpty, kind != .anonymous, case .awaitingRetry = stage {
             asksWhoIsThere.toggle()
         } else {
             asksWhoIsThere = false
@@ -307,8 +308,8 @@ struct InitiatorStateMachine {
             return [.refused(failure)]
         case .success(let composed):
             guard
-                let shape = FragmentShape.fitting(
-                    total: composed.message.count, datagram: Limits.handshakeDatagram, overhead: S1Fragment.overhead)
+                let shape = FragmentShape.ofS1(
+                    total: composed.message.count, isAnonymous: request.kind == .anonymous)
             else { preconditionFailure("an S1 fits 16 fragments of 1232 bytes") }
             let datagrams = S1Fragment.datagrams(
                 of: composed.message, shape: shape, senderIndex: index, cookie: request.cookie,

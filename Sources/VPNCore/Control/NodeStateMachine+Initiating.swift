@@ -49,7 +49,7 @@ extension NodeStateMachine {
         peer.initiation = InitiatorStateMachine(
             signer: signer, cryptography: cryptography, offers: parameters.offers, mtu: parameters.mtu,
             keepaliveSeconds: peer.configuration.keepaliveSeconds, expected: peer.identity, responder: keys,
-            acceptsPartial: peer.identity.map { trust.acceptsPartial($0) } ?? false, showsKeys: false, index: index,
+            acceptsPartial: peer.identity.map { trust.acceptsPartial($0) } ?? false, index: index,
             preshared: PresharedKeys(configured: peer.configuration.presharedKey, chained: peer.chain.newest), now: now)
         let token = peer.token
         peer.token = nil
@@ -65,7 +65,7 @@ extension NodeStateMachine {
         guard case .initiation(let slot)? = indices[datagram.u32(at: 4)], let peer = peers[slot], peer.initiation != nil
         else { return drop(.handshakeUnknown) }
         // A handshake is spoken where it was begun: an answer from elsewhere is not one.
-        guard peer.carrier == carrier else { return drop(.handshakeCarrier) }
+        guard (peer.calling ?? peer.carrier) == carrier else { return drop(.handshakeCarrier) }
         advanceInitiation(slot, now: now) { machine in
             switch type {
             case .retry: machine.receive(retry: datagram, now: now)
@@ -101,10 +101,12 @@ extension NodeStateMachine {
     }
 
     private mutating func perform(_ effect: InitiatorEffect, slot: PeerSlot, now: Instant) {
-        guard let peer = peers[slot], let machine = peer.initiation, let carrier = peer.carrier else { return }
+        guard let peer = peers[slot], let machine = peer.initiation, let carrier = peer.calling ?? peer.carrier else {
+            return
+        }
         switch effect {
         case .transmit(let datagram):
-            push(.transmit(datagram, carrier))
+            transmit(datagram, over: carrier, now: now)
         case .run(let work):
             run(work, for: .initiation(slot, index: machine.index, work))
         case .drop(let reason):
@@ -176,7 +178,7 @@ extension NodeStateMachine {
         let pause = TimeSpan(
             nanoseconds: min(Limits.retryPause.nanoseconds << UInt64(doublings), Limits.retryPauseMaximum.nanoseconds))
         // One that only ever called us has no address of its own to try for ever.
-        let willRetry = peer.configuration.endpoint != nil
+        let willRetry = peer.configuration.endpoint != nil && peer.isConfigured
         // Where it was last is no better a place to call than where the operator says it is.
         if let endpoint = peer.configuration.endpoint, peer.isDown || peer.ring.current == nil {
             peer.carrier = .udp(endpoint)
@@ -195,6 +197,7 @@ extension NodeStateMachine {
         guard let machine = peers[slot]?.initiation else { return }
         indices[machine.index] = nil
         peers[slot]?.initiation = nil
+        peers[slot]?.calling = nil
     }
 
     /// §6, simultaneous open: the smaller peer_id stays initiator for 2 s, the larger answers.

@@ -16,6 +16,8 @@ extension NodeStateMachine {
                 if now >= current.expires {
                     retire(current, of: slot, .expired)
                     callAgain(slot, now: now)
+                } else if peers[slot]?.isGuest == true, isIdle(current, now) {
+                    retire(current, of: slot, .silent)
                 } else {
                     maintain(current, slot: slot, now: now)
                 }
@@ -96,6 +98,8 @@ extension NodeStateMachine {
         peers[slot]?.missedKeepalives = missed
         sendKeepalive(slot, now: now)
         guard missed >= Limits.missedKeepalives else { return }
+        // Nothing is called anew inside a circuit: whoever built it builds another one.
+        guard peer.isDirect else { return retire(held, of: slot, .silent) }
         // It may have restarted, and tokens died with its secrets.
         peers[slot]?.token = nil
         if !peer.isDown {
@@ -116,28 +120,41 @@ extension NodeStateMachine {
     /// A request on the current session, or on one that the other end has to be shown.
     mutating func sendKeepalive(_ slot: PeerSlot, on other: HeldSession? = nil, now: Instant) {
         guard let peer = peers[slot], let held = other ?? peer.ring.current, let carrier = peer.carrier else { return }
+        let (timestamp, uptime) = times(peer, held, now)
         let message = KeepaliveMessage(
-            kind: .request, sessionID: held.session.id.hex, timestamp: unixSeconds(now), peerID: ownID.hex,
-            uptime: uptime(now))
+            kind: .request, sessionID: held.session.id.hex, timestamp: timestamp, peerID: localID(peer).hex,
+            uptime: uptime)
         guard let datagram = seal(.keepalive, message.encoded, by: held.session, to: slot, now: now) else {
             return
         }
         peers[slot]?.keepaliveSent = now
         peers[slot]?.keepaliveJitter = cryptography.randomBytes(1)[0]
         peers[slot]?.keepaliveTimestamp = message.timestamp
-        push(.transmit(datagram, carrier))
+        transmit(datagram, over: carrier, now: now)
     }
 
     /// The same with the request's timestamp (§7); never answered itself.
     mutating func answer(_ request: KeepaliveMessage, _ held: HeldSession, slot: PeerSlot, now: Instant) {
-        guard let carrier = peers[slot]?.carrier else { return }
+        guard let peer = peers[slot], let carrier = peer.carrier else { return }
         let message = KeepaliveMessage(
-            kind: .answer, sessionID: held.session.id.hex, timestamp: request.timestamp, peerID: ownID.hex,
-            uptime: uptime(now))
+            kind: .answer, sessionID: held.session.id.hex, timestamp: request.timestamp, peerID: localID(peer).hex,
+            uptime: times(peer, held, now).uptime)
         guard let datagram = seal(.keepalive, message.encoded, by: held.session, to: slot, now: now) else {
             return
         }
-        push(.transmit(datagram, carrier))
+        transmit(datagram, over: carrier, now: now)
+    }
+
+    /// §7: where one end is anonymous, both times count from the session's start and tell nothing of whoever is behind it.
+    private func times(_ peer: Peer, _ held: HeldSession, _ now: Instant) -> (timestamp: UInt64, uptime: UInt64) {
+        if peer.isDirect { return (unixSeconds(now), uptime(now)) }
+        let age = now.since(held.session.establishedAt).nanoseconds / 1_000_000_000
+        return (age, age)
+    }
+
+    /// §8: a circuit on which nothing came for 90 s has ended.
+    private func isIdle(_ held: HeldSession, _ now: Instant) -> Bool {
+        now.since(held.session.lastReceived ?? held.installed) >= Limits.circuitIdle
     }
 
     private func uptime(_ now: Instant) -> UInt64 { now.since(started).nanoseconds / 1_000_000_000 }

@@ -5,16 +5,25 @@ internal import VPNCrypto
 extension NodeStateMachine {
     /// A peer is sent to over a carrier: looks for its MTU, unless that is known of this very carrier.
     mutating func searchPath(_ slot: PeerSlot, over carrier: Carrier, peerMTU: Int, now: Instant) {
-        let ceiling = min(Int(parameters.mtu), peerMTU)
+        let room = carrier.place.map { self.room(on: $0) - Limits.layerOverhead } ?? Int.max
+        let ceiling = min(Int(parameters.mtu), peerMTU, room)
         // A peer that takes no packets of any use is its own affair.
         guard ceiling >= Limits.smallestInnerMTU else { return }
         if let path = peers[slot]?.path, path.carrier == carrier, path.search.ceiling == ceiling { return }
-        guard case .udp(let endpoint) = carrier else { return }
         let search = PathMTUSearch(
-            ceiling: ceiling, isV4: endpoint.isV4, narrows: !parameters.padding.hidesSizes, now: now)
+            ceiling: ceiling, isV4: carrier.endpoint?.isV4 ?? true, narrows: !parameters.padding.hidesSizes, now: now)
         peers[slot]?.path = PeerPath(carrier: carrier, search: search, told: search.current)
         push(.dataPlane(.limit(slot, mtu: search.current)))
         advancePath(slot, now: now)
+    }
+
+    /// The longest datagram, in bytes, that goes in RELAY frames on a circuit, as far as this node knows.
+    func room(on place: CircuitPlace) -> Int {
+        let outer = (peers[place.outer]?.path?.search.current ?? Int(parameters.mtu)) - Limits.frameHeader
+        // A payload of RELAY is an id and a datagram, and as long as the longest inner packet of the session around it. That
+        // one has a ceiling of its own where an anonymous caller named it, which is none for RELAY.
+        let own = peers[place.outer]?.carrier?.place.map { room(on: $0) - Limits.circuitOverhead }
+        return min(own ?? outer, circuits.largest(on: place) ?? .max)
     }
 
     /// Sends the probes that are due.
@@ -36,7 +45,7 @@ extension NodeStateMachine {
                     type: .probe, payload: message.encoded, padding: .buckets([plaintext]), ceiling: plaintext, now: now
                 )
             else { break }
-            push(.transmit(datagram, path.carrier))
+            transmit(datagram, over: path.carrier, now: now)
         }
         tell(slot, &path)
     }
@@ -47,7 +56,7 @@ extension NodeStateMachine {
         guard let carrier = peers[slot]?.carrier,
             let datagram = seal(.probeReport, message.encoded, by: held.session, to: slot, now: now)
         else { return }
-        push(.transmit(datagram, carrier))
+        transmit(datagram, over: carrier, now: now)
     }
 
     /// The other end answers a probe.

@@ -75,9 +75,7 @@ extension NodeStateMachine {
     private mutating func remove(_ slot: PeerSlot, now: Instant) {
         sayGoodbye(to: slot, .peerRemoved, now: now)
         forgetAnswers(for: slot)
-        if let identity = peers[slot]?.identity, slotsByIdentity[identity] == slot { slotsByIdentity[identity] = nil }
-        peers[slot] = nil
-        push(.dataPlane(.removePeer(slot)))
+        erase(slot)
     }
 
     /// An answer that is being composed was asked for under terms that no longer hold: its caller asks again.

@@ -15,11 +15,12 @@ extension NodeStateMachine {
         cookies.rotate(cryptography: cryptography, now: now)
         let random = cryptography.randomBytes(24)
         let cookie = cookies.makeCookie(
-            for: carrier, senderIndex: s0.senderIndex, difficulty: difficulty, nonce: Array(random[0..<8]), now: now)
+            for: proven(carrier), senderIndex: s0.senderIndex, difficulty: difficulty, nonce: Array(random[0..<8]),
+            now: now)
         let retry = RetryMessage.encoded(
             offers: parameters.offers, cookie: cookie, salt: Array(random[8..<24]), answering: datagram,
             senderIndex: s0.senderIndex, sealingID: (knowsUs ? ownID : PeerID.zero).bytes)
-        push(.transmit(retry, carrier))
+        transmit(retry, over: carrier, now: now)
     }
 
     /// §4: under load an initiator pays first. Half of the allowed work in flight is load; half a line that waits for it is
@@ -43,12 +44,12 @@ extension NodeStateMachine {
         else { return drop(.mac1) }
         cookies.rotate(cryptography: cryptography, now: now)
         let verdict = cookies.check(
-            request.cookie, from: carrier, senderIndex: request.senderIndex, message: 0, now: now)
+            request.cookie, from: proven(carrier), senderIndex: request.senderIndex, message: 0, now: now)
         guard case .valid = verdict, request.cookie[0] & 0x80 == 0 else { return drop(.cookie) }
         guard let answer = InfoResponse.encoded(parameters.descriptor, hash: descriptorHash, answering: request) else {
             return drop(.infoMalformed)
         }
-        push(.transmit(answer, carrier))
+        transmit(answer, over: carrier, now: now)
     }
 
     // MARK: S1
@@ -59,7 +60,8 @@ extension NodeStateMachine {
         // §5, in this order: cookie, puzzle, mac1, reassembly, rate, public-key work.
         cookies.rotate(cryptography: cryptography, now: now)
         let verdict = cookies.check(
-            fragment.cookie, from: carrier, senderIndex: fragment.senderIndex, message: fragment.messageHash, now: now)
+            fragment.cookie, from: proven(carrier), senderIndex: fragment.senderIndex, message: fragment.messageHash,
+            now: now)
         guard case .valid(let issued, let difficulty) = verdict else {
             return drop(verdict == .expired ? .cookieExpired : verdict == .spent ? .tokenSpent : .cookie)
         }
@@ -73,7 +75,7 @@ extension NodeStateMachine {
         case .incomplete: break
         case .duplicate: drop(.fragmentDuplicate)
         case .inconsistent, .corrupt: drop(.fragmentInconsistent)
-        case .answer(let reply): push(.transmit(reply, carrier))
+        case .answer(let reply): transmit(reply, over: carrier, now: now)
         case .complete(let message):
             let key = InboundKey(
                 carrier: carrier, senderIndex: fragment.senderIndex, message: fragment.messageHash)
@@ -139,8 +141,9 @@ extension NodeStateMachine {
     /// Who may continue (§2), before any signature is checked.
     private mutating func decide(_ opened: OpenedS1, key: InboundKey, now: Instant) {
         let id = opened.payload.peerID
-        guard opened.payload.kind != .anonymous else {
-            return refuseIdentity(id, .anonymousPeer, key, expected: nil, name: "", now: now)
+        // §8: on circuits everybody is anonymous, and nobody is elsewhere.
+        guard key.carrier.place == nil, opened.payload.kind != .anonymous else {
+            return decide(guest: opened, key: key, now: now)
         }
         let host = peers.values.first { $0.isConfigured && $0.configuration.endpoint.map(Carrier.udp) == key.carrier }
         switch trust.judge(initiator: id, expectedHere: host?.identity) {
@@ -153,21 +156,31 @@ extension NodeStateMachine {
                 inbound.remove(key)
                 return drop(.simultaneousOpen)
             }
-            answer(opened, pinnedKeys: keys, key: key, slot: slot, pin: false, now: now)
+            answer(opened, pinnedKeys: keys, key: key, slot: slot, .pinned, now: now)
         case .firstUse:
             guard opened.payload.kind == .full else {
                 inbound.setStage(.answered([opened.needFullDatagram()]), of: key, until: now + Limits.answerLifetime)
-                push(.transmit(opened.needFullDatagram(), key.carrier))
+                transmit(opened.needFullDatagram(), over: key.carrier, now: now)
                 return
             }
             // A peer that the operator put at this endpoint without naming its id gets that entry's rights.
             let slot = host?.identity == nil ? host?.slot : nil
-            answer(opened, pinnedKeys: nil, key: key, slot: slot, pin: true, now: now)
+            answer(opened, pinnedKeys: nil, key: key, slot: slot, .firstUse, now: now)
         }
     }
 
+    private mutating func decide(guest opened: OpenedS1, key: InboundKey, now: Instant) {
+        let id = opened.payload.peerID
+        if let refusal = refusal(ofGuest: id, kind: opened.payload.kind, on: key.carrier) {
+            return refuseIdentity(id, refusal, key, expected: nil, name: "", now: now)
+        }
+        guard opened.payload.presharedKeyID == 0 else { return refuse(key, .presharedKey, now: now) }
+        answer(opened, pinnedKeys: nil, key: key, slot: slotsByIdentity[id], .guest, now: now)
+    }
+
     private mutating func answer(
-        _ opened: OpenedS1, pinnedKeys: IdentityPublicKeys?, key: InboundKey, slot: PeerSlot?, pin: Bool, now: Instant
+        _ opened: OpenedS1, pinnedKeys: IdentityPublicKeys?, key: InboundKey, slot: PeerSlot?, _ standing: Standing,
+        now: Instant
     ) {
         // §6: a missing next_psk is skipped, a missing configured key ends the attempt.
         let asked = opened.payload.presharedKeyID
@@ -177,7 +190,11 @@ extension NodeStateMachine {
         }
         let chained = slot.flatMap { peers[$0]?.chain.key(named: asked & ~PresharedKeys.configuredBit) }
         let index = freshIndex(for: .reserved)
-        let token = cookies.makeToken(for: key.carrier, nonce: cryptography.randomBytes(8), now: now)
+        // A guest that comes again comes by another circuit, where no token holds.
+        let token =
+            standing == .guest
+            ? [UInt8](repeating: 0, count: CookieJar.size)
+            : cookies.makeToken(for: proven(key.carrier), nonce: cryptography.randomBytes(8), now: now)
         jobsForOthers += 1
         run(
             .composeS2(
@@ -188,13 +205,12 @@ extension NodeStateMachine {
                     lifetimeSeconds: UInt32(parameters.rekeyInterval.nanoseconds / 1_000_000_000),
                     preshared: PresharedKeys(configured: configured, chained: chained),
                     acceptsPartial: trust.acceptsPartial(opened.payload.peerID))),
-            for: .answer(key, opened, slot: slot, pin: pin, index: index))
+            for: .answer(key, opened, slot: slot, standing, index: index))
     }
 
     mutating func s2Composed(
         _ result: Result<ComposedS2, HandshakeFailure>, for opened: OpenedS1, key: InboundKey, slot: PeerSlot?,
-        pin: Bool,
-        index: UInt32, now: Instant
+        _ standing: Standing, index: UInt32, now: Instant
     ) {
         indices[index] = nil
         let composed: ComposedS2
@@ -208,7 +224,7 @@ extension NodeStateMachine {
             inbound.setStage(.ignored, of: key, until: now + Limits.answerLifetime)
             return drop(.s1Replay)
         }
-        if let refusal = refusalSince(composed, wasPinned: !pin) {
+        if let refusal = refusalSince(composed, standing, key.carrier) {
             return refuseIdentity(id, refusal, key, expected: nil, name: "", now: now)
         }
         let place: PeerSlot
@@ -219,11 +235,12 @@ extension NodeStateMachine {
             let configuration = PeerConfiguration(
                 name: String(id.hex.prefix(8)), peerID: id, endpoint: nil, allowedIPs: [])
             makeRoomForStranger(now: now)
-            place = addPeer(configuration, isConfigured: false, identity: id)
+            place = addPeer(
+                configuration, isConfigured: false, identity: id, place: standing == .guest ? .guest : .direct)
             strangers.append(place)
         }
         bind(place, to: id)
-        if pin {
+        if standing == .firstUse {
             let name = peers[place]?.name ?? ""
             peers[place]?.pendingPin = PinnedPeer(keys: composed.initiator, name: name, origin: .firstUse)
         }
@@ -244,7 +261,7 @@ extension NodeStateMachine {
             return drop(.nextSessionYoung)
         }
         inbound.setStage(.answered(datagrams), of: key, until: now + Limits.answerLifetime)
-        for datagram in datagrams { push(.transmit(datagram, key.carrier)) }
+        for datagram in datagrams { transmit(datagram, over: key.carrier, now: now) }
     }
 
     /// Callers that nobody configured and whose session carried nothing yet are bounded: a flood of new identities under
@@ -265,10 +282,11 @@ extension NodeStateMachine {
     // MARK: Refusals
 
     /// What has become of an identity's standing while its answer was composed.
-    private func refusalSince(_ composed: ComposedS2, wasPinned: Bool) -> TrustRefusal? {
+    private func refusalSince(_ composed: ComposedS2, _ standing: Standing, _ carrier: Carrier) -> TrustRefusal? {
         let id = composed.initiator.peerID
+        if standing == .guest { return refusal(ofGuest: id, kind: .anonymous, on: carrier) }
         if let refusal = trust.bar(id) { return refusal }
-        if wasPinned, trust.keys(of: id) == nil { return .unknownPeer }
+        if standing == .pinned, trust.keys(of: id) == nil { return .unknownPeer }
         return composed.grade == .degraded && !trust.acceptsPartial(id) ? .unknownPeer : nil
     }
 

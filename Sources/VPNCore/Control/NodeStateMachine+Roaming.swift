@@ -36,7 +36,7 @@ extension NodeStateMachine {
             guard let datagram = seal(.pathChallenge, message.encoded, by: session, to: slot, now: now) else {
                 return
             }
-            push(.transmit(datagram, carrier))
+            transmit(datagram, over: carrier, now: now)
         }
     }
 
@@ -53,7 +53,7 @@ extension NodeStateMachine {
         guard let datagram = seal(.pathResponse, message.encoded, by: held.session, to: slot, now: now) else {
             return
         }
-        push(.transmit(datagram, carrier))
+        transmit(datagram, over: carrier, now: now)
     }
 
     mutating func receive(response payload: [UInt8], slot: PeerSlot, on carrier: Carrier, now: Instant) {

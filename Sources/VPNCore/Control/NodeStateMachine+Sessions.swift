@@ -11,19 +11,22 @@ extension NodeStateMachine {
         machine: InitiatorStateMachine,
         now: Instant
     ) {
-        guard var peer = peers[slot], let carrier = peer.carrier else { return }
+        guard var peer = peers[slot], let carrier = peer.calling ?? peer.carrier else { return }
         peer.initiation = nil
+        peer.calling = nil
+        peer.carrier = carrier
         peer.failures = 0
         peer.retry = nil
-        peer.token = opened.payload.token
+        if peer.isDirect { peer.token = opened.payload.token }
         peer.unansweredSince = nil
         peer.missedKeepalives = 0
         peer.isDown = false
-        peer.chain.replace(opened.usedKey, by: opened.secrets.nextKey, now: now)
+        if peer.isDirect { peer.chain.replace(opened.usedKey, by: opened.secrets.nextKey, now: now) }
         peers[slot] = peer
-        bind(slot, to: responder.peerID)
+        if peer.isDirect { bind(slot, to: responder.peerID) }
         let session = makeSession(
-            opened.secrets, slot: slot, localIndex: index, remoteIndex: opened.senderIndex, role: .initiator, now: now)
+            opened.secrets, slot: slot, localIndex: index, remoteIndex: opened.senderIndex, role: .initiator,
+            carrier: carrier, now: now)
         let summary = SessionSummary(
             handshake: HandshakeID(index), sessionID: session.id, peer: responder.peerID, peerName: peer.name,
             slot: slot,
@@ -59,7 +62,8 @@ extension NodeStateMachine {
         // The larger id lets its own attempt go where it answers the other's.
         if id < ownID { abandonInitiation(slot) }
         let session = makeSession(
-            secrets, slot: slot, localIndex: index, remoteIndex: opened.s1.senderIndex, role: .responder, now: now)
+            secrets, slot: slot, localIndex: index, remoteIndex: opened.s1.senderIndex, role: .responder,
+            carrier: key.carrier, now: now)
         let summary = SessionSummary(
             handshake: HandshakeID(key.senderIndex), sessionID: session.id, peer: id, peerName: peer.name, slot: slot,
             role: .responder, carrier: key.carrier, cipher: secrets.cipher, duration: duration, s1Bytes: s1Bytes,
@@ -68,7 +72,7 @@ extension NodeStateMachine {
         var held = hold(
             session, summary, lifetime: parameters.rekeyInterval, leaves: secrets.nextKey, mixed: composed.usedKey,
             now: now)
-        held.chained = (composed.usedKey, secrets.nextKey)
+        if peer.isDirect { held.chained = (composed.usedKey, secrets.nextKey) }
         peers[slot]?.ring.next = held
         indices[index] = .session(slot)
         push(.dataPlane(.install(session)))
@@ -84,14 +88,15 @@ extension NodeStateMachine {
 
     private mutating func makeSession(
         _ secrets: SessionSecrets, slot: PeerSlot, localIndex: UInt32, remoteIndex: UInt32, role: SessionRole,
-        now: Instant
+        carrier: Carrier, now: Instant
     ) -> Session {
+        if peers[slot]?.association == nil { peers[slot]?.association = secrets.sessionID }
         // §7: a random 31-bit start, so that a counter does not show a session's age.
         let start = UInt64(cryptography.randomBytes(4).u32(at: 0) >> 1)
         return Session(
             id: secrets.sessionID, localIndex: localIndex, remoteIndex: remoteIndex, peer: slot, role: role,
             cipher: secrets.cipher, sendKeys: secrets.ratchet(of: role), receiveKeys: secrets.ratchet(of: role.other),
-            counterStart: start, isConfirmed: false, establishedAt: now)
+            counterStart: start, isConfirmed: false, establishedAt: now, place: carrier.place)
     }
 
     private mutating func hold(
@@ -139,6 +144,7 @@ extension NodeStateMachine {
                 makeCurrent(held, slot: slot, carrier: held.summary.carrier, now: now)
             }
             confirmed(held.summary)
+            if peer.isGuest, peer.ring.current == nil { emit(.guestArrived(slot: slot, held.summary)) }
         } else if let current = peer.ring.current, current.session === session {
             confirmed(current.summary)
         }
@@ -184,6 +190,9 @@ extension NodeStateMachine {
         case .pathResponse: receive(response: payload, slot: slot, on: carrier, now: now)
         case .probe: answer(probe: payload, held, slot: slot, now: now)
         case .probeReport: receive(probeReport: payload, slot: slot, now: now)
+        case .extend: receive(extend: payload, held, slot: slot, now: now)
+        case .extended: receive(extended: payload, slot: slot, now: now)
+        case .end: receive(end: payload, slot: slot, now: now)
         case .close:
             // It may be about to start anew, and tokens die with the secrets of their run: a call with one would go
             // unanswered for 20 s.
@@ -214,6 +223,7 @@ extension NodeStateMachine {
         // The handshake has proven its carrier; what was under way with the session before is settled by that.
         peers[slot]?.move = nil
         push(.dataPlane(.activate(held.session, carrier)))
+        touch(slot)
         searchPath(slot, over: carrier, peerMTU: held.summary.peerMTU, now: now)
     }
 
@@ -235,6 +245,7 @@ extension NodeStateMachine {
         if ring.current?.session.localIndex == index {
             cancelRenewal(held)
             ring.current = nil
+            touch(slot)
         }
         if ring.next?.session.localIndex == index { ring.next = nil }
         peers[slot]?.ring = ring
@@ -246,9 +257,8 @@ extension NodeStateMachine {
     /// A peer with an address is called again after a pause, as at the start: one that cannot call us would otherwise stay
     /// cut off until we have something to say.
     mutating func callAgain(_ slot: PeerSlot, now: Instant) {
-        guard let peer = peers[slot], peer.configuration.endpoint != nil, peer.initiation == nil,
-            peer.ring.current == nil,
-            peer.retry == nil
+        guard let peer = peers[slot], peer.isConfigured, peer.configuration.endpoint != nil, peer.initiation == nil,
+            peer.ring.current == nil, peer.retry == nil
         else { return }
         peers[slot]?.retry = now + Limits.retryPause
     }
@@ -266,16 +276,18 @@ extension NodeStateMachine {
 
     /// A peer that nobody configured leaves with its last session.
     mutating func forgetIfIdle(_ slot: PeerSlot) {
-        guard let peer = peers[slot], !peer.isConfigured, peer.ring.isEmpty, peer.initiation == nil else { return }
+        // A hop goes with its path.
+        guard let peer = peers[slot], !peer.isConfigured, !peer.isHop, peer.ring.isEmpty, peer.initiation == nil
+        else { return }
         // An answer under way would bind its caller to a slot that is nobody's.
         forgetAnswers(for: slot)
-        if let identity = peer.identity, slotsByIdentity[identity] == slot { slotsByIdentity[identity] = nil }
-        peers[slot] = nil
-        push(.dataPlane(.removePeer(slot)))
+        erase(slot)
+        if !peer.configuration.allowedIPs.isEmpty { emitRoutes() }
     }
 
     /// Tells every peer that this node leaves, and forgets all keys.
     public mutating func close(now: Instant) {
+        closeCircuits(now: now)
         for slot in peers.keys.sorted() { sayGoodbye(to: slot, .closedHere, now: now) }
     }
 
@@ -287,7 +299,7 @@ extension NodeStateMachine {
         if let current = ring.current, let carrier = peers[slot]?.carrier,
             let datagram = seal(.close, [], by: current.session, to: slot, now: now)
         {
-            push(.transmit(datagram, carrier))
+            transmit(datagram, over: carrier, now: now)
         }
         for held in ring.all { retire(held, of: slot, end) }
     }

@@ -66,9 +66,9 @@ extension NodeStateMachine {
 
     public var identity: PeerID { ownID }
 
-    /// All peers, in the order of their slots.
+    /// All peers that are met directly, in the order of their slots. Hops are their circuit's (`circuitSnapshots`).
     public func snapshot(now: Instant) -> [PeerSnapshot] {
-        peers.keys.sorted().compactMap { slot in peers[slot].map { describe($0, now: now) } }
+        peers.values.filter(\.isDirect).sorted { $0.slot < $1.slot }.map { describe($0, now: now) }
     }
 
     private func describe(_ peer: Peer, now: Instant) -> PeerSnapshot {
@@ -93,7 +93,7 @@ extension NodeStateMachine {
         return peer.retry != nil ? .waiting : .idle
     }
 
-    private func describe(_ held: HeldSession, now: Instant) -> SessionSnapshot {
+    func describe(_ held: HeldSession, now: Instant) -> SessionSnapshot {
         let session = held.session
         return SessionSnapshot(
             summary: held.summary, isConfirmed: session.isConfirmed || session.lastReceived != nil,

@@ -55,7 +55,18 @@ public struct NodeStateMachine: ~Copyable {
     enum JobOwner {
         case initiation(PeerSlot, index: UInt32, CryptoJob.Work)
         case inbound(InboundKey)
-        case answer(InboundKey, OpenedS1, slot: PeerSlot?, pin: Bool, index: UInt32)
+        case answer(InboundKey, OpenedS1, slot: PeerSlot?, Standing, index: UInt32)
+        /// Throwaway keys for a hop.
+        case hop(CircuitPath.Number, hop: Int)
+    }
+
+    /// How an initiator is known that is being answered.
+    enum Standing {
+        case pinned
+        /// Its keys came along and are to be pinned.
+        case firstUse
+        /// Its keys came along and are for this circuit alone.
+        case guest
     }
 
     /// What a receiver index stands for.
@@ -78,6 +89,13 @@ public struct NodeStateMachine: ~Copyable {
     var peers: [PeerSlot: Peer] = [:]
     var slotsByIdentity: [PeerID: PeerSlot] = [:]
     var nextSlot: PeerSlot = 0
+    /// Slots of peers that are gone, oldest first.
+    var freeSlots = Deque<PeerSlot>()
+    /// Circuits that pass through, and those that this node has for itself (§8).
+    var relay = RelayStateMachine()
+    var circuits = OwnCircuits()
+    /// Peers that got or lost a session since circuits were last looked at.
+    var touched: Set<PeerSlot> = []
     var cookies: CookieJar
     var inbound = InboundHandshakes()
     var rate: HandshakeRate
@@ -134,6 +152,7 @@ public struct NodeStateMachine: ~Copyable {
         guard datagram.count >= OuterHeader.size, datagram.count <= Limits.handshakeDatagram,
             let type = DatagramType(rawValue: datagram[1])
         else { return drop(.tooShort) }
+        if let place = carrier.place, let reason = refusal(of: type, on: place) { return drop(reason) }
         switch type {
         case .s0: receive(s0: datagram, on: carrier, now: now)
         case .s1: receive(s1: datagram, on: carrier, now: now)
@@ -155,11 +174,14 @@ public struct NodeStateMachine: ~Copyable {
             guard case .openedS1(let opened) = result.outcome else { return }
             s1Opened(opened, key: key, now: now)
             startWaiting(now: now)
-        case .answer(let key, let opened, let slot, let pin, let index):
+        case .answer(let key, let opened, let slot, let standing, let index):
             jobsForOthers -= 1
             guard case .composedS2(let composed) = result.outcome else { return }
-            s2Composed(composed, for: opened, key: key, slot: slot, pin: pin, index: index, now: now)
+            s2Composed(composed, for: opened, key: key, slot: slot, standing, index: index, now: now)
             startWaiting(now: now)
+        case .hop(let path, let hop):
+            guard case .madeIdentity(let signer) = result.outcome else { return }
+            hopIdentified(signer, path: path, hop: hop, now: now)
         }
     }
 
@@ -170,6 +192,7 @@ public struct NodeStateMachine: ~Copyable {
         drop(.jobsFull)
         switch owner {
         case .initiation: return
+        case .hop(let path, let hop): hopIdentified(nil, path: path, hop: hop, now: now)
         case .inbound(let key):
             jobsForOthers -= 1
             inbound.remove(key)
@@ -183,6 +206,7 @@ public struct NodeStateMachine: ~Copyable {
     /// Time has come to the deadline, or gone past it.
     public mutating func timeout(now: Instant) {
         for _ in 0..<inbound.expire(now: now) { drop(.handshakeExpired) }
+        settleCircuits(now: now)
         for slot in peers.keys.sorted() {
             initiationTimeout(slot, now: now)
             advancePath(slot, now: now)
@@ -192,12 +216,17 @@ public struct NodeStateMachine: ~Copyable {
         if now >= nextTick {
             nextTick = now + Limits.maintenanceTick
             maintainSessions(now: now)
+            maintainRelaying(now: now)
         }
+        advanceCircuits(now: now)
     }
 
     /// The earliest moment at which `timeout` has something to do.
     public var nextDeadline: Instant {
+        if !touched.isEmpty { return .origin }
         var deadline = nextTick
+        if let due = relay.deadline { deadline = min(deadline, due) }
+        if let due = circuits.deadline { deadline = min(deadline, due) }
         if let due = inbound.deadline { deadline = min(deadline, due) }
         for peer in peers.values {
             if let due = peer.initiation?.deadline { deadline = min(deadline, due) }
@@ -218,6 +247,20 @@ public struct NodeStateMachine: ~Copyable {
     mutating func emit(_ event: Event) { push(.emit(event)) }
 
     func drop(_ reason: DropReason) { drops.add(reason) }
+
+    /// Sends a datagram over whatever carries it: on a circuit, in a RELAY frame of each session around it (§8).
+    mutating func transmit(_ datagram: [UInt8], over carrier: Carrier, now: Instant) {
+        var (datagram, carrier) = (datagram, carrier)
+        for _ in 0..<Limits.circuitHops {
+            guard case .circuit(let place) = carrier else { return push(.transmit(datagram, carrier)) }
+            guard let outer = peers[place.outer], let session = outer.ring.current?.session, let next = outer.carrier,
+                let sealed = session.sealFrame(
+                    type: .relay, payload: RelayMessage.encoded(id: place.id, datagram: datagram), now: now)
+            else { break }
+            (datagram, carrier) = (sealed, next)
+        }
+        drop(.circuitBroken)
+    }
 
     // MARK: Small shared steps
 
@@ -240,21 +283,45 @@ public struct NodeStateMachine: ~Copyable {
     }
 
     @discardableResult
-    mutating func addPeer(_ configuration: PeerConfiguration, isConfigured: Bool, identity: PeerID?) -> PeerSlot {
-        let slot = nextSlot
-        nextSlot += 1
+    mutating func addPeer(
+        _ configuration: PeerConfiguration, isConfigured: Bool, identity: PeerID?, place: Peer.Place = .direct
+    ) -> PeerSlot {
+        let slot = freshSlot()
         peers[slot] = Peer(slot: slot, configuration: configuration, isConfigured: isConfigured, identity: identity)
-        if let identity { slotsByIdentity[identity] = slot }
+        peers[slot]?.place = place
+        // Whoever is a hop may be known directly as well, and is somebody else then.
+        if let identity, peers[slot]?.isHop == false { slotsByIdentity[identity] = slot }
         return slot
+    }
+
+    /// Slots are few, and what a worker tells of one may be under way still when its peer has gone: the longest unused comes
+    /// first, and none before many others are free.
+    private mutating func freshSlot() -> PeerSlot {
+        if freeSlots.count > Limits.slotsKeptFree, let slot = freeSlots.popFirst() { return slot }
+        defer { nextSlot += 1 }
+        return nextSlot
+    }
+
+    /// Forgets a peer that has no session any more.
+    mutating func erase(_ slot: PeerSlot) {
+        guard let peer = peers.removeValue(forKey: slot) else { return }
+        if let identity = peer.identity, slotsByIdentity[identity] == slot { slotsByIdentity[identity] = nil }
+        push(.dataPlane(.removePeer(slot)))
+        endCircuits(of: slot)
+        freeSlots.append(slot)
     }
 
     mutating func emitRoutes() {
         var table = PrefixTable<PeerSlot>()
-        for slot in peers.keys.sorted() {
+        for slot in peers.keys.sorted() where peers[slot]?.isConfigured == true {
             for prefix in peers[slot]?.configuration.allowedIPs ?? [] {
                 let earlier = table.insert(prefix, slot)
                 precondition(earlier == nil, "two peers with one prefix: configuration must refuse that")
             }
+        }
+        // What circuits lead to, and what guests were given: the operator's word goes before.
+        for slot in peers.keys.sorted() where peers[slot]?.isConfigured == false {
+            for prefix in peers[slot]?.configuration.allowedIPs ?? [] { table.insert(prefix, slot) }
         }
         push(.dataPlane(.routes(RouteTable(table))))
     }

@@ -3,10 +3,21 @@
 internal import VPNCrypto
 
 struct Peer {
+    /// How a peer stands to this node where circuits are concerned (§8).
+    enum Place {
+        /// Both ends know each other; UDP carries their session.
+        case direct
+        /// A hop of a circuit that this node built. It is met under throwaway keys, which are made when they are needed.
+        case hop((any IdentitySigner)?)
+        /// Whoever came by a circuit, under throwaway keys of its own.
+        case guest
+    }
+
     let slot: PeerSlot
     var configuration: PeerConfiguration
     /// Configured by the operator; others came by themselves and go with their last session.
     let isConfigured: Bool
+    var place = Place.direct
     /// Who it is; nil until a first contact has told.
     var identity: PeerID?
     var initiation: InitiatorStateMachine?
@@ -17,6 +28,10 @@ struct Peer {
     var ring = KeyRing()
     /// Where DATA goes.
     var carrier: Carrier?
+    /// Where its handshake goes, if not there as well.
+    var calling: Carrier?
+    /// The association's id (§6): the sessionid of its first handshake.
+    var association: [UInt8]?
     /// What is known of the way there; nil before the first session.
     var path: PeerPath?
     /// From the last S2; single use.
@@ -56,6 +71,13 @@ struct Peer {
     }
 
     var name: String { configuration.name }
+
+    var isDirect: Bool { if case .direct = place { true } else { false } }
+    var isHop: Bool { if case .hop = place { true } else { false } }
+    var isGuest: Bool { if case .guest = place { true } else { false } }
+
+    /// A relay's link that nobody configured: it goes when no circuit uses it.
+    var isPassingLink: Bool { isDirect && !isConfigured && configuration.endpoint != nil }
 
     /// §2: with one signature there are no relay and no exit rights. Whoever grants one asks here.
     var isDegraded: Bool { ring.current?.summary.isDegraded ?? false }

@@ -19,6 +19,10 @@ public enum DataPlaneCommand: Sendable {
     case retire(UInt32)
     /// Replaces all routes.
     case routes(RouteTable)
+    /// What comes on one circuit goes on by another (§8). One direction; the other one is a command of its own.
+    case relay(CircuitPlace, to: CircuitPlace, RelayedTraffic)
+    /// Ends that.
+    case stopRelaying(CircuitPlace)
     /// Forgets a peer: its sessions and its waiting packets.
     case removePeer(PeerSlot)
 }

@@ -11,6 +11,8 @@ public enum InboundOutcome: Sendable {
     case control(Session, FrameType, Range<Int>)
     /// A handshake datagram, where it lies (its header is valid, nothing else is checked).
     case handshake(Range<Int>)
+    /// A RELAY payload, its circuit id replaced already, that is to be sealed for the next node (`OutboundPlane.relay`).
+    case relay(Range<Int>, to: PeerSlot)
     /// Authentic and without content.
     case consumed
     /// Dropped, and counted already.
@@ -29,6 +31,8 @@ public struct InboundVerdict: Sendable {
     /// The session whose peer spoke last from another carrier than it is sent to (§7), and how many bytes came from there; once
     /// a train at most, and for one carrier once a second.
     public var changedCarrier: (session: Session, bytes: Int)?
+    /// The circuit by which it came, where it lay in another session's datagram; nil where it came as its train did.
+    public var place: CircuitPlace?
 }
 
 /// Sessions and routes of one worker.
@@ -38,9 +42,11 @@ public struct InboundPlane {
     /// Where drops are counted. The worker that drives this adds its own.
     public let drops: DropCounters
 
-    private var sessions = SessionTable()
+    var sessions = SessionTable()
     private var routes = Routes()
     private var peers: [PeerPath] = []
+    /// What goes on from one circuit to another.
+    var relays = RelayTable()
     private let mtu: Int
 
     /// What counts for a peer, by slot.
@@ -64,6 +70,8 @@ public struct InboundPlane {
     private var session: SessionReference?
     /// Bytes of the opened datagrams, where they came from elsewhere, until that is told.
     private var bytesFromElsewhere = 0
+    /// A datagram in the datagram that was told last.
+    var peeling: (datagram: Range<Int>, place: CircuitPlace)?
 
     /// - Parameter mtu: the longest inner packet, in bytes, to a peer of whose path nothing is known.
     public init(drops: DropCounters = DropCounters(), mtu: Int = Limits.largestPayload) {
@@ -93,6 +101,8 @@ public struct InboundPlane {
         case .move(let slot, let carrier):
             grow(to: slot)
             peers[slot].carrier = carrier
+        case .relay(let place, let onward, let traffic): relays.add(place, to: onward, traffic)
+        case .stopRelaying(let place): relays.remove(place)
         case .dropOldKeys: break
         }
     }
@@ -121,19 +131,24 @@ public struct InboundPlane {
         self.congestion = congestion
         opened.removeAll()
         told = 0
+        peeling = nil
     }
 
     /// The verdict on the next datagram, opened in place if it is DATA; nil after the last.
     @inline(__always)
     public mutating func next(_ buffer: inout MutableSpan<UInt8>, now: Instant) -> InboundVerdict? {
         if told == opened.count {
+            if let (datagram, place) = peeling {
+                peeling = nil
+                return arrive(&buffer, datagram, on: place, now: now)
+            }
             guard let train = rest else { return nil }
             opened.removeAll()
             told = 0
             if let verdict = open(&buffer, train, now: now) { return verdict }
         }
         guard let session else { return nil }
-        var verdict = verdict(on: opened[told], of: session, &buffer)
+        var verdict = verdict(on: opened[told], of: session, &buffer, now)
         told += 1
         if bytesFromElsewhere > 0 {
             verdict.changedCarrier = (session.retained, bytesFromElsewhere)
@@ -143,11 +158,12 @@ public struct InboundPlane {
     }
 
     @inline(__always)
-    private mutating func verdict(
-        on opened: OpenVerdict, of session: SessionReference, _ buffer: inout MutableSpan<UInt8>
+    mutating func verdict(
+        on opened: OpenVerdict, of session: SessionReference, _ buffer: inout MutableSpan<UInt8>, _ now: Instant
     ) -> InboundVerdict {
         switch opened {
         case .frame(let frame):
+            if frame.type == .relay { return unwrap(&buffer, frame.payload, from: session, now: now) }
             return InboundVerdict(outcome: accept(frame, from: session, &buffer), firstData: confirmed(session))
         case .violation(let reason):
             return InboundVerdict(outcome: violation(session, reason), firstData: confirmed(session))
@@ -174,6 +190,8 @@ public struct InboundPlane {
             return skip(train, first.count > Limits.handshakeDatagram ? drop(.tooLong) : .handshake(first))
         }
         guard let session = sessions.reference(header.receiverIndex) else { return skip(train, drop(.unknownIndex)) }
+        // §8: what was made on a circuit is spoken there alone.
+        guard session.withObject({ $0.placeKey }) == 0 else { return skip(train, drop(.circuitSession)) }
         self.session = session
         let isNewest = session.withObject {
             $0.open(&buffer, train: train, header: header, now: now, into: &opened)
@@ -215,7 +233,7 @@ public struct InboundPlane {
     }
 
     @inline(__always)
-    private func confirmed(_ session: SessionReference) -> Session? {
+    func confirmed(_ session: SessionReference) -> Session? {
         session.withObject { $0.markConfirmed() } ? session.retained : nil
     }
 
@@ -237,7 +255,7 @@ public struct InboundPlane {
         return session.withObject { $0.markViolated() } ? .violation(session.retained, reason) : .drop(reason)
     }
 
-    private func drop(_ reason: DropReason) -> InboundOutcome {
+    func drop(_ reason: DropReason) -> InboundOutcome {
         drops.add(reason)
         return .drop(reason)
     }

@@ -49,7 +49,7 @@ public struct OutboundPlane {
     public mutating func apply(_ command: DataPlaneCommand) {
         settle()
         switch command {
-        case .install: break
+        case .install, .relay, .stopRelaying: break
         case .activate(let session, let carrier): peers.activate(session, carrier)
         case .move(let slot, let carrier): peers.move(slot, carrier)
         case .limit(let slot, let mtu): peers.limit(slot, mtu: mtu)
@@ -114,7 +114,84 @@ public struct OutboundPlane {
         talliedAt = now
         tally.packets += 1
         tally.bytes += UInt64(sealed.count)
-        return .transmit(sealed, peers.sendingCarrier(of: slot), trafficClass: trafficClass)
+        let carrier = peers.sendingCarrier(of: slot)
+        if case .circuit(let place) = carrier { return wrap(&buffer, sealed, in: place, now: now) }
+        return .transmit(sealed, carrier, trafficClass: trafficClass)
+    }
+
+    // MARK: - Circuits (§8)
+
+    /// Seals the payload of a RELAY frame, circuit id included, for a peer: a relay's step, and that of each layer around an
+    /// inner packet. In place; a peer that is reached through a circuit takes 24 bytes more in front and 16 behind for each
+    /// layer. What the path does not carry, or for whom there is no session, is dropped: nothing queues here.
+    public mutating func relay(
+        _ buffer: inout MutableSpan<UInt8>, payload: Range<Int>, to slot: PeerSlot, now: Instant
+    ) -> OutboundVerdict {
+        switch sealRelay(&buffer, payload, to: slot, now) {
+        case .refused(let reason): return drop(reason)
+        case .sealed(let datagram, .circuit(let place)): return wrap(&buffer, datagram, in: place, now: now)
+        // Nobody outside is told what is inside: the traffic class is 0.
+        case .sealed(let datagram, let carrier): return .transmit(datagram, carrier, trafficClass: 0)
+        }
+    }
+
+    /// The same for a payload that lies in another buffer: copied to `Limits.headroom` of this one, where its layers have room.
+    public mutating func relay(
+        _ source: borrowing MutableSpan<UInt8>, payload: Range<Int>, into buffer: inout MutableSpan<UInt8>,
+        to slot: PeerSlot, now: Instant
+    ) -> OutboundVerdict {
+        guard Limits.headroom + payload.count + Limits.tailroom <= buffer.count else { return drop(.sendTooLarge) }
+        buffer.copy(source, payload, to: Limits.headroom)
+        return relay(&buffer, payload: Limits.headroom..<Limits.headroom + payload.count, to: slot, now: now)
+    }
+
+    private enum SealedRelay {
+        case sealed(Range<Int>, Carrier)
+        case refused(DropReason)
+    }
+
+    /// Adds the layers around a sealed datagram, innermost first, until one is carried by UDP.
+    @inline(never)
+    private mutating func wrap(
+        _ buffer: inout MutableSpan<UInt8>, _ datagram: Range<Int>, in place: CircuitPlace, now: Instant
+    ) -> OutboundVerdict {
+        var (datagram, place) = (datagram, place)
+        for _ in 1..<Limits.circuitHops {
+            let start = datagram.lowerBound - Limits.circuitID
+            guard start >= Limits.outerHeader + Limits.frameHeader, datagram.upperBound + Limits.tag <= buffer.count
+            else { return drop(.innerTooLarge) }
+            buffer.store(place.id, at: start)
+            switch sealRelay(&buffer, start..<datagram.upperBound, to: place.outer, now) {
+            case .refused(let reason): return drop(reason)
+            case .sealed(let outer, .circuit(let next)): (datagram, place) = (outer, next)
+            case .sealed(let outer, let carrier): return .transmit(outer, carrier, trafficClass: 0)
+            }
+        }
+        return drop(.circuitBroken)
+    }
+
+    private mutating func sealRelay(
+        _ buffer: inout MutableSpan<UInt8>, _ payload: Range<Int>, to slot: PeerSlot, _ now: Instant
+    ) -> SealedRelay {
+        guard let session = peers.reference(slot) else { return .refused(.circuitBroken) }
+        let carrier = peers.sendingCarrier(of: slot)
+        // Of inner layers nobody here knows what their path carries: whoever sends in them finds out.
+        if case .udp = carrier, payload.count > peers.mtu(of: slot) { return .refused(.pathMTU) }
+        guard payload.count <= Limits.largestPayload, let turn = peers.counter(slot, of: session, now: now) else {
+            return .refused(.circuitBroken)
+        }
+        let sealed = turn.key.withObject { key in
+            session.withObject {
+                // §8: RELAY frames are not padded twice.
+                let sealed = $0.seal(
+                    &buffer, type: .relay, payload: payload, counter: turn.counter, key: key, padding: .none,
+                    ceiling: 0)
+                $0.account(
+                    sent: SessionTally(packets: 1, bytes: UInt64(sealed.count), hasPayload: true), now: now)
+                return sealed
+            }
+        }
+        return .sealed(sealed, carrier)
     }
 
     /// Notes in the sessions what was sealed: at the end of a batch.

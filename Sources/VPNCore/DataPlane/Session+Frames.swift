@@ -20,7 +20,7 @@ extension Session {
             &span, type: type, payload: front..<front + payload.count, counter: counter, key: key,
             padding: padding, ceiling: longest)
         let tally = SessionTally(
-            packets: 1, bytes: UInt64(bytes.count), hasPayload: type == .ip,
+            packets: 1, bytes: UInt64(bytes.count), hasPayload: type == .ip || type == .relay,
             isProbe: [.probe, .probeReport, .pathChallenge, .pathResponse].contains(type))
         account(sent: tally, now: now)
         return bytes

@@ -37,6 +37,10 @@ public final class Session: Sendable {
     public let remoteIndex: UInt32
     public let peer: PeerSlot
     public let role: SessionRole
+    /// The circuit that it was made on, and on which alone it receives; nil where UDP carries it.
+    public let place: CircuitPlace?
+    /// `CircuitPlace.key`, 0 for UDP.
+    let placeKey: UInt64
     public let cipher: PacketCipher
     public let establishedAt: Instant
 
@@ -55,7 +59,8 @@ public final class Session: Sendable {
     public init(
         id: [UInt8], localIndex: UInt32, remoteIndex: UInt32, peer: PeerSlot, role: SessionRole,
         cipher: PacketCipher, sendKeys: consuming KeyRatchet, receiveKeys: consuming KeyRatchet,
-        counterStart: UInt64, isConfirmed: Bool, establishedAt: Instant, windowWidth: Int = Limits.replayWindow
+        counterStart: UInt64, isConfirmed: Bool, establishedAt: Instant, windowWidth: Int = Limits.replayWindow,
+        place: CircuitPlace? = nil
     ) {
         precondition(id.count == 16 && localIndex != 0)
         precondition(counterStart >> UInt64(Limits.counterStartBits) == 0)
@@ -67,6 +72,8 @@ public final class Session: Sendable {
         self.role = role
         self.cipher = cipher
         self.establishedAt = establishedAt
+        self.place = place
+        placeKey = place?.key ?? 0
         sending = SendingKeys(sendKeys, counterStart: counterStart, now: establishedAt)
         receiving = Guarded(ReceivingKeys(receiveKeys, windowWidth: windowWidth, now: establishedAt))
         isConfirmedFlag = Atomic(isConfirmed)
@@ -147,7 +154,7 @@ public final class Session: Sendable {
                 case .frame(let frame):
                     tally.packets += 1
                     tally.bytes += UInt64(datagram.count)
-                    if frame.type == .ip { tally.hasPayload = true }
+                    if frame.type == .ip || frame.type == .relay { tally.hasPayload = true }
                 case .violation:
                     tally.packets += 1
                     tally.bytes += UInt64(datagram.count)
@@ -164,6 +171,26 @@ public final class Session: Sendable {
         if failures > 0 { countFailedOpens(failures) }
         if tally.packets > 0 { activity.note(received: tally, now: now) }
         return isNewest
+    }
+
+    /// Opens in place one DATA datagram of this session that came inside another one.
+    func open(
+        _ buffer: inout MutableSpan<UInt8>, datagram: Range<Int>, header: OuterHeader, now: Instant
+    ) -> OpenVerdict {
+        if activity.failedOpens >= Limits.failedOpens { return .drop(.receiveKeySpent) }
+        let verdict = receiving.withLock {
+            $0.open(&buffer, datagram: datagram, header: header, sending: sending, now: now)
+        }
+        var tally = SessionTally(packets: 1, bytes: UInt64(datagram.count))
+        switch verdict {
+        case .drop(let reason):
+            if reason == .authentication { countFailedOpens(1) }
+            return verdict
+        case .frame(let frame): tally.hasPayload = frame.type == .ip || frame.type == .relay
+        case .violation: break
+        }
+        activity.note(received: tally, now: now)
+        return verdict
     }
 
     // MARK: - Key phases (§7)

@@ -13,10 +13,12 @@ public struct CryptoJob: Sendable {
         case composeS2(S2Composition)
         case openS2(S2Opening)
         case readDescriptor([UInt8])
+        /// Four throwaway keys, for a hop that is not to know this node.
+        case makeIdentity
     }
 
     /// What it costs depends on this: a few hundred microseconds, or several milliseconds.
-    public enum Kind: Sendable, CaseIterable { case composeS1, openS1, composeS2, openS2, readDescriptor }
+    public enum Kind: Sendable, CaseIterable { case composeS1, openS1, composeS2, openS2, readDescriptor, makeIdentity }
 
     public let id: ID
     let work: Work
@@ -28,6 +30,7 @@ public struct CryptoJob: Sendable {
         case .composeS2: .composeS2
         case .openS2: .openS2
         case .readDescriptor: .readDescriptor
+        case .makeIdentity: .makeIdentity
         }
     }
 
@@ -42,6 +45,7 @@ public struct CryptoJob: Sendable {
             case .readDescriptor(let bytes):
                 .readDescriptor(
                     Result { () throws(DescriptorError) in try Descriptor(decoding: bytes, using: cryptography) })
+            case .makeIdentity: .madeIdentity(try? cryptography.makeIdentity())
             }
         return CryptoJobResult(id: id, outcome: outcome)
     }
@@ -55,6 +59,8 @@ public struct CryptoJobResult: Sendable {
         case composedS2(Result<ComposedS2, HandshakeFailure>)
         case openedS2(Result<OpenedS2, HandshakeFailure>)
         case readDescriptor(Result<Descriptor, DescriptorError>)
+        /// Nil where there was no randomness or memory for it.
+        case madeIdentity((any IdentitySigner)?)
     }
 
     public let id: CryptoJob.ID

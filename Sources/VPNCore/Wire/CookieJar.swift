@@ -72,34 +72,35 @@ struct CookieJar {
         }
     }
 
-    func makeCookie(for carrier: Carrier, senderIndex: UInt32, difficulty: UInt8, nonce: [UInt8], now: Instant)
+    func makeCookie(for address: ProvenAddress, senderIndex: UInt32, difficulty: UInt8, nonce: [UInt8], now: Instant)
         -> [UInt8]
     {
         var cookie: [UInt8] = [cookies.kid, difficulty, 0, 0]
         cookie.append(bigEndian: seconds(now))
         cookie += nonce
-        cookie += Self.cookieMAC(cookies.current, carrier, senderIndex, cookie)
+        cookie += Self.cookieMAC(cookies.current, address, senderIndex, cookie)
         return cookie
     }
 
-    func makeToken(for carrier: Carrier, nonce: [UInt8], now: Instant) -> [UInt8] {
+    func makeToken(for address: ProvenAddress, nonce: [UInt8], now: Instant) -> [UInt8] {
         var token: [UInt8] = [tokens.kid | 0x80, 0, 0, 0]
         token.append(bigEndian: seconds(now))
         token += nonce
-        token += Self.tokenMAC(tokens.current, carrier, token)
+        token += Self.tokenMAC(tokens.current, address, token)
         return token
     }
 
     /// Checks a cookie or token that stands in a fragment of the message with hash `message`. Keeps nothing.
-    func check(_ cookie: [UInt8], from carrier: Carrier, senderIndex: UInt32, message: UInt64, now: Instant) -> Verdict
-    {
+    func check(
+        _ cookie: [UInt8], from address: ProvenAddress, senderIndex: UInt32, message: UInt64, now: Instant
+    ) -> Verdict {
         guard cookie.count == Self.size, cookie[2] == 0, cookie[3] == 0 else { return .invalid }
         let isToken = cookie[0] & 0x80 != 0
         guard let secret = isToken ? tokens.secret(for: cookie[0] & 0x7F) : cookies.secret(for: cookie[0]) else {
             return .invalid
         }
         let head = Array(cookie[0..<16])
-        let mac = isToken ? Self.tokenMAC(secret, carrier, head) : Self.cookieMAC(secret, carrier, senderIndex, head)
+        let mac = isToken ? Self.tokenMAC(secret, address, head) : Self.cookieMAC(secret, address, senderIndex, head)
         guard constantTimeEquals(mac, Array(cookie[16..<32])) else { return .invalid }
         let issued = cookie.u32(at: 4)
         let lifetime = isToken ? Limits.tokenLifetime : Limits.cookieLifetime
@@ -128,31 +129,37 @@ struct CookieJar {
         UInt32(truncatingIfNeeded: now.since(start).nanoseconds / 1_000_000_000)
     }
 
-    private static func cookieMAC(_ secret: [UInt8], _ carrier: Carrier, _ index: UInt32, _ head: [UInt8]) -> [UInt8] {
+    private static func cookieMAC(
+        _ secret: [UInt8], _ address: ProvenAddress, _ index: UInt32, _ head: [UInt8]
+    ) -> [UInt8] {
         var input = Labels.Cookie.cookie
-        input += carrier.proofAddress
-        input += carrier.proofPort
+        input += address.ip
+        input += address.port
         input.append(bigEndian: index)
         return Array(Hash.hmacSHA256(key: secret, input, head)[0..<16])
     }
 
-    private static func tokenMAC(_ secret: [UInt8], _ carrier: Carrier, _ head: [UInt8]) -> [UInt8] {
-        Array(Hash.hmacSHA256(key: secret, Labels.Token.token, carrier.proofAddress, head)[0..<16])
+    private static func tokenMAC(_ secret: [UInt8], _ address: ProvenAddress, _ head: [UInt8]) -> [UInt8] {
+        Array(Hash.hmacSHA256(key: secret, Labels.Token.token, address.ip, head)[0..<16])
     }
 }
 
-extension Carrier {
-    /// ip16 of §4.
-    var proofAddress: [UInt8] {
-        switch self {
-        case .udp(let endpoint): endpoint.addressBytes
-        }
+/// What a cookie proves (§4): ip16 and port2, or what stands for them on a carrier that has neither.
+struct ProvenAddress: Equatable {
+    /// 16 bytes.
+    let ip: [UInt8]
+    /// 2 bytes.
+    let port: [UInt8]
+
+    init(_ endpoint: Endpoint) {
+        ip = endpoint.addressBytes
+        port = [UInt8(endpoint.port >> 8), UInt8(endpoint.port & 0xFF)]
     }
 
-    /// port2 of §4.
-    var proofPort: [UInt8] {
-        switch self {
-        case .udp(let endpoint): [UInt8(endpoint.port >> 8), UInt8(endpoint.port & 0xFF)]
-        }
+    /// - Parameter association: the id of the association with the peer in whose sessions the circuit is.
+    init(association: [UInt8], circuit: UInt32) {
+        let hash = Hash.sha256(Labels.Cookie.carrier, association, [UInt8](bigEndian: circuit))
+        ip = Array(hash[0..<16])
+        port = Array(hash[16..<18])
     }
 }

@@ -20,6 +20,12 @@ struct FragmentShape: Equatable {
         return count <= Limits.fragmentMaximumCount ? FragmentShape(total: total, count: count) : nil
     }
 
+    /// How an S1 is cut: §6 gives every anonymous one 16 fragments, so that their number does not tell its depth.
+    static func ofS1(total: Int, isAnonymous: Bool) -> FragmentShape? {
+        if isAnonymous { return FragmentShape(total: total, count: Limits.fragmentMaximumCount) }
+        return fitting(total: total, datagram: Limits.handshakeDatagram, overhead: S1Fragment.overhead)
+    }
+
     func chunk(_ index: Int, of message: [UInt8]) -> [UInt8] {
         var bytes = Array(message[min(index * chunk, total)..<min((index + 1) * chunk, total)])
         bytes.append(zeros: chunk - bytes.count)

@@ -8,7 +8,7 @@ enum InitiatorKind: UInt8 {
     case brief = 0
     /// With all four keys.
     case full = 1
-    /// With four throwaway keys; only on circuits (§2), so not accepted by this version.
+    /// With four throwaway keys; only on circuits (§2, §8).
     case anonymous = 2
 }
 

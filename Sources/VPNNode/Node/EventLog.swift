@@ -90,6 +90,33 @@ struct EventLog {
                 ["peer_name": "\(name)", "missed": .stringConvertible(missed)])
         case .peerBack(_, let name):
             line(.info, "peer speaks again", "peer.back", nil, ["peer_name": "\(name)"])
+        case .circuit(let event): record(event)
+        case .guestArrived(_, let summary):
+            line(.info, "guest arrived by a circuit", "circuit.guest", summary.handshake, short(summary))
+        }
+    }
+
+    private func record(_ event: CircuitEvent) {
+        switch event {
+        case .ready(_, let name, let hops, let largest):
+            line(
+                .info, "circuit ready", "circuit.ready", nil,
+                ["circuit": "\(name)", "hops": .stringConvertible(hops), "mtu": .stringConvertible(largest)])
+        case .replaced(_, let name):
+            line(.info, "circuit goes another path", "circuit.replaced", nil, ["circuit": "\(name)"])
+        case .replacementFailed(_, let name, let hop, let failure, let pause):
+            line(
+                .warning, "no other path for a circuit", "circuit.replacement_failed", nil,
+                [
+                    "circuit": "\(name)", "hop": .stringConvertible(hop + 1), "reason": "\(failure)",
+                    "retry_seconds": .stringConvertible(pause.nanoseconds / 1_000_000_000),
+                ])
+        case .failed(_, let name, let hop, let failure):
+            line(
+                .warning, "circuit failed", "circuit.failed", nil,
+                ["circuit": "\(name)", "hop": .stringConvertible(hop + 1), "reason": "\(failure)"])
+        case .closed(_, let name):
+            line(.info, "circuit closed", "circuit.closed", nil, ["circuit": "\(name)"])
         }
     }
 
@@ -176,6 +203,7 @@ extension Carrier {
     var text: String {
         switch self {
         case .udp(let endpoint): endpoint.text
+        case .circuit: "circuit"
         }
     }
 }

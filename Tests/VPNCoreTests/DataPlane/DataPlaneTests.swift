@@ -182,6 +182,8 @@ import VPNCrypto
             case nil: #expect(outcome == .violation(.unknownFrameType))
             case .pad: #expect(outcome == .consumed)
             case .ip: #expect(outcome == .drop(.innerMalformed))
+            // Too short for a circuit id and a datagram.
+            case .relay: #expect(outcome == .drop(.circuitMalformed))
             case let type?: #expect(outcome == .control(type, [0xAA, 0xBB]))
             }
             if value != 0 { #expect(try receiveRaw([2, value, 0, 0]) == .violation(.frameFlags)) }

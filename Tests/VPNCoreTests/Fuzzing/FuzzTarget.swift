@@ -16,7 +16,7 @@ struct FuzzFinding: Error, CustomStringConvertible {
 
 enum FuzzTarget: String, CaseIterable {
     case splitter, coalescer, roundTrip = "round-trip"
-    case maximumSegment = "maximum-segment", tooBig = "too-big", fragments, headers, congestion
+    case maximumSegment = "maximum-segment", tooBig = "too-big", fragments, headers, congestion, circuits
 
     /// Traps or throws if the property does not hold.
     func run(_ bytes: [UInt8]) throws {
@@ -30,6 +30,7 @@ enum FuzzTarget: String, CaseIterable {
         case .fragments: try FragmentsProperty.check(&input)
         case .headers: try HeaderProperty.check(&input)
         case .congestion: try CongestionProperty.check(&input)
+        case .circuits: try CircuitProperty.check(&input)
         }
     }
 }

@@ -146,18 +146,19 @@ import VPNTesting
         let cryptography = RehearsalCryptography(seed: 1)
         var now = Instant.origin + .seconds(5)
         var jar = CookieJar(cryptography: cryptography, now: now)
-        let carrier = Carrier.udp(Endpoint(v4: 1, port: 2))
+        let carrier = ProvenAddress(Endpoint(v4: 1, port: 2))
         func cookie() -> [UInt8] {
             jar.makeCookie(for: carrier, senderIndex: 7, difficulty: 0, nonce: [1, 2, 3, 4, 5, 6, 7, 8], now: now)
         }
-        func verdict(_ bytes: [UInt8], _ from: Carrier = carrier, _ index: UInt32 = 7) -> CookieJar.Verdict {
+        func verdict(_ bytes: [UInt8], _ from: ProvenAddress = carrier, _ index: UInt32 = 7) -> CookieJar.Verdict {
             jar.check(bytes, from: from, senderIndex: index, message: 1, now: now)
         }
         let made = cookie()
         #expect(verdict(made) == .valid(issued: 0, difficulty: 0))
-        #expect(verdict(made, .udp(Endpoint(v4: 1, port: 3))) == .invalid)
-        #expect(verdict(made, .udp(Endpoint(v4: 3, port: 2))) == .invalid)
+        #expect(verdict(made, ProvenAddress(Endpoint(v4: 1, port: 3))) == .invalid)
+        #expect(verdict(made, ProvenAddress(Endpoint(v4: 3, port: 2))) == .invalid)
         #expect(verdict(made, carrier, 8) == .invalid)
+        #expect(verdict(made, ProvenAddress(association: [1], circuit: 2)) == .invalid)
         for offset in made.indices { #expect(verdict(made.flipping(offset)) == .invalid, "byte \(offset)") }
         for (seconds, isValid) in [(100, true), (100, true), (45, false)] {
             now += .seconds(seconds)

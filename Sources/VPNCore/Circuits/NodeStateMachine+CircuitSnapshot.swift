@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// What people may see of circuits: those that this node has for itself, and a count of those that pass. Of the latter no more: who
+// talks to whom is what circuits are to hide.
+public import VPNCrypto
+
+/// One circuit of this node's own as it stands.
+public struct CircuitSnapshot: Sendable {
+    public enum State: String, Sendable, CaseIterable {
+        case building
+        case ready
+        /// In use, and another path is being built.
+        case replacing
+    }
+
+    public let number: OwnCircuit.Number
+    public let name: String
+    public let hops: [PeerID]
+    public let state: State
+    /// The peer slot that its last hop has.
+    public let destination: PeerSlot
+    /// Since it was ready first.
+    public let age: TimeSpan?
+    public let replacesIn: TimeSpan?
+    /// Replaced paths that take what is under way.
+    public let draining: Int
+    /// The longest inner packet in bytes.
+    public let pathMTU: Int?
+    /// Where its paths pass this node, hop by hop.
+    public let places: [CircuitPlace]
+    /// Of its innermost session.
+    public let session: SessionSnapshot?
+}
+
+/// What a node relays.
+public struct RelaySnapshot: Sendable, Equatable {
+    public let isEnabled: Bool
+    public let circuits: Int
+    public let guests: Int
+    /// RELAY payloads of the circuits that there are now.
+    public let packets: UInt64
+    public let bytes: UInt64
+}
+
+extension NodeStateMachine {
+    /// In the order in which they were asked for.
+    public func circuitSnapshots(now: Instant) -> [CircuitSnapshot] {
+        circuits.all.values.sorted { $0.number < $1.number }.map { circuit in
+            let destination = peers[circuit.destination]
+            return CircuitSnapshot(
+                number: circuit.number, name: circuit.request.name, hops: circuit.request.hops,
+                state: circuit.current == nil ? .building : circuit.successor == nil ? .ready : .replacing,
+                destination: circuit.destination, age: circuit.readySince.map { now.since($0) },
+                replacesIn: circuit.replaceAt.map { $0.since(now) }, draining: circuit.draining.count,
+                pathMTU: destination?.path?.told, places: circuit.paths.flatMap { circuits.paths[$0]?.places ?? [] },
+                session: destination?.ring.current.map { describe($0, now: now) })
+        }
+    }
+
+    public var relaySnapshot: RelaySnapshot {
+        let traffic = relay.all.compactMap { if case .open(_, let traffic) = $0.stage { traffic } else { nil } }
+        return RelaySnapshot(
+            isEnabled: relay.policy != nil, circuits: relay.count, guests: peers.values.count(where: \.isGuest),
+            packets: traffic.reduce(0) { $0 &+ $1.packets }, bytes: traffic.reduce(0) { $0 &+ $1.bytes })
+    }
+}

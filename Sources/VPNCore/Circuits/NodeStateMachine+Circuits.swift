@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+// A node as the builder of circuits (§8): build, use, replace before they end, close. The steps of one path are
+// CircuitStateMachine's. Which nodes to go through is the caller's choice.
+internal import VPNCrypto
+
+extension NodeStateMachine {
+    // MARK: - Commands
+
+    /// Begins a circuit; events tell what becomes of it.
+    public mutating func buildCircuit(
+        _ request: CircuitRequest, now: Instant
+    ) throws(CircuitRefusal) -> OwnCircuit.Number {
+        if let refusal = refusal(of: request) { throw refusal }
+        guard let entry = slotsByIdentity[request.hops[0]] else { throw .entry }
+        let number = circuits.freshNumber()
+        var destination = entry
+        if request.hops.count > 1 {
+            let configuration = PeerConfiguration(
+                name: request.name, peerID: request.hops.last, endpoint: nil, allowedIPs: request.allowedIPs,
+                keepaliveSeconds: Limits.circuitKeepalive)
+            destination = addPeer(configuration, isConfigured: false, identity: request.hops.last, place: .hop(nil))
+            emitRoutes()
+        }
+        circuits.all[number] = OwnCircuit(number: number, request: request, destination: destination)
+        startPath(of: number, now: now)
+        return number
+    }
+
+    /// Ends a circuit and tells those on its way; false where there is none of this number.
+    @discardableResult
+    public mutating func closeCircuit(_ number: OwnCircuit.Number, now: Instant) -> Bool {
+        guard let circuit = circuits.all[number] else { return false }
+        remove(circuit, tells: true, now: now)
+        emit(.circuit(.closed(number, name: circuit.request.name)))
+        return true
+    }
+
+    /// Builds another path through the same hops now, and goes over to it; false where there is no circuit that is in use, or
+    /// one is being built already.
+    @discardableResult
+    public mutating func replaceCircuit(_ number: OwnCircuit.Number, now: Instant) -> Bool {
+        guard let circuit = circuits.all[number], circuit.current != nil, circuit.successor == nil,
+            circuit.request.hops.count > 1
+        else { return false }
+        circuits.all[number]?.replaceAt = nil
+        startPath(of: number, now: now)
+        return true
+    }
+
+    private func refusal(of request: CircuitRequest) -> CircuitRefusal? {
+        let hops = request.hops
+        guard (1...Limits.circuitHops).contains(hops.count) else { return .length }
+        guard circuits.all.count < Limits.ownCircuits else { return .tooMany }
+        guard !circuits.all.values.contains(where: { $0.request.name == request.name }) else { return .name }
+        guard !hops.contains(ownID), zip(hops, hops.dropFirst()).allSatisfy({ $0 != $1 }),
+            zip(hops, hops.dropFirst(2)).allSatisfy({ $0 != $1 })
+        else { return .loop }
+        guard let entry = slotsByIdentity[hops[0]], peers[entry]?.isDirect == true else { return .entry }
+        guard hops.allSatisfy({ trust.bar($0) == nil && trust.keys(of: $0) != nil }) else { return .unknownHop }
+        let taken = peers.values.contains { $0.configuration.allowedIPs.contains(where: request.allowedIPs.contains) }
+        return taken || Set(request.allowedIPs).count != request.allowedIPs.count
+            || (hops.count == 1 && !request.allowedIPs.isEmpty) ? .prefix : nil
+    }
+
+    // MARK: - Paths
+
+    private mutating func startPath(of number: OwnCircuit.Number, now: Instant) {
+        guard let circuit = circuits.all[number], let entry = slotsByIdentity[circuit.request.hops[0]] else { return }
+        let path = CircuitPath(
+            number: circuits.freshNumber(), circuit: number,
+            machine: CircuitStateMachine(hops: circuit.request.hops.count), slots: [entry])
+        circuits.paths[path.number] = path
+        circuits.all[number]?.successor = path.number
+        let isEntered = mayCarry(entry)
+        advance(path.number, now: now) { $0.start(isEntered: isEntered, now: now) }
+    }
+
+    /// Whether circuits may go by this peer's session.
+    private func mayCarry(_ slot: PeerSlot) -> Bool {
+        guard let peer = peers[slot], let current = peer.ring.current else { return false }
+        return !peer.isDown && !current.summary.isDegraded
+    }
+
+    /// One step of a path, and what it asks for.
+    private mutating func advance(
+        _ number: CircuitPath.Number, now: Instant, _ step: (inout CircuitStateMachine) -> [CircuitEffect]
+    ) {
+        guard var path = circuits.paths[number] else { return }
+        let effects = step(&path.machine)
+        circuits.paths[number] = path
+        for effect in effects { perform(effect, of: number, now: now) }
+    }
+
+    private mutating func perform(_ effect: CircuitEffect, of number: CircuitPath.Number, now: Instant) {
+        guard let path = circuits.paths[number], let circuit = circuits.all[path.circuit] else { return }
+        switch effect {
+        case .enter: initiate(path.slots[0], now: now)
+        case .extend(let hop): extend(path, circuit, hop, now: now)
+        case .identify(let hop):
+            // The last hop's keys outlive its paths, as does what it was given under them.
+            if hop == circuit.request.hops.count - 1, case .hop(.some) = peers[circuit.destination]?.place {
+                advance(number, now: now) { $0.identified(hop: hop, true, now: now) }
+            } else {
+                run(.makeIdentity, for: .hop(number, hop: hop))
+            }
+        case .greet(let hop): greet(path, circuit, hop, now: now)
+        case .ready: ready(path, circuit, now: now)
+        case .failed(let failure, let hop): failed(path, circuit, hop, failure, now: now)
+        case .drained: endPath(number, tells: true, now: now)
+        }
+    }
+
+    private mutating func extend(_ path: CircuitPath, _ circuit: OwnCircuit, _ hop: Int, now: Instant) {
+        let outer = path.slots[hop - 1]
+        guard let peer = peers[outer] else { return }
+        let target = circuit.request.hops[hop]
+        if path.places.count < hop {
+            let place = freshPlace(in: outer, as: localID(peer), with: circuit.request.hops[hop - 1])
+            circuits.paths[path.number]?.places.append(place)
+            circuits.origins[place] = (path.number, hop, nil)
+        }
+        guard let place = circuits.paths[path.number]?.places[hop - 1] else { return }
+        say(.extend, ExtendMessage(id: place.id, target: target.bytes).encoded, to: outer, now: now)
+    }
+
+    mutating func receive(extended payload: [UInt8], slot: PeerSlot, now: Instant) {
+        guard let message = ExtendedMessage(payload) else { return drop(.circuitMalformed) }
+        let place = CircuitPlace(outer: slot, id: message.id)
+        guard let origin = circuits.origins[place] else { return drop(.circuitUnknown) }
+        if case .ready(let largest) = message.outcome, origin.largest == nil {
+            circuits.origins[place]?.largest = Int(largest)
+        }
+        advance(origin.path, now: now) { $0.extended(hop: origin.hop, message.outcome, now: now) }
+    }
+
+    /// Throwaway keys came, or could not be made.
+    mutating func hopIdentified(
+        _ signer: (any IdentitySigner)?, path number: CircuitPath.Number, hop: Int, now: Instant
+    ) {
+        guard let path = circuits.paths[number], let circuit = circuits.all[path.circuit],
+            path.machine.stage == .identifying(hop: hop), path.slots.count == hop
+        else { return }
+        if let signer {
+            if hop == circuit.request.hops.count - 1 {
+                peers[circuit.destination]?.place = .hop(signer)
+            } else {
+                let identity = circuit.request.hops[hop]
+                let configuration = PeerConfiguration(
+                    name: "\(circuit.request.name)/\(hop + 1)", peerID: identity, endpoint: nil, allowedIPs: [])
+                let slot = addPeer(configuration, isConfigured: false, identity: identity, place: .hop(signer))
+                circuits.paths[number]?.slots.append(slot)
+            }
+        }
+        advance(number, now: now) { $0.identified(hop: hop, signer != nil, now: now) }
+    }
+
+    /// §8: a whole handshake with each hop, through all those before it.
+    private mutating func greet(_ path: CircuitPath, _ circuit: OwnCircuit, _ hop: Int, now: Instant) {
+        if hop == circuit.request.hops.count - 1 { circuits.paths[path.number]?.slots.append(circuit.destination) }
+        guard let path = circuits.paths[path.number], let slot = path.slots.last, let peer = peers[slot],
+            case .hop(let signer?) = peer.place, let identity = peer.identity, trust.bar(identity) == nil,
+            let keys = trust.keys(of: identity)
+        else { return advance(path.number, now: now) { $0.fail(.local, hop: hop) } }
+        abandonInitiation(slot)
+        let index = freshIndex(for: .initiation(slot))
+        peers[slot]?.calling = .circuit(path.places[hop - 1])
+        peers[slot]?.initiation = InitiatorStateMachine(
+            signer: signer, cryptography: cryptography, offers: parameters.offers, mtu: Limits.anonymousMTU,
+            keepaliveSeconds: 0, expected: identity, responder: keys, acceptsPartial: false, kind: .anonymous,
+            index: index, now: now)
+        advanceInitiation(slot, now: now) { $0.begin(token: nil, index: index, now: now) }
+    }
+
+    private mutating func ready(_ path: CircuitPath, _ circuit: OwnCircuit, now: Instant) {
+        guard var circuit = circuits.all[circuit.number] else { return }
+        let name = circuit.request.name
+        circuit.successor = nil
+        let replaced = circuit.current
+        circuit.current = path.number
+        circuit.failures = 0
+        if circuit.readySince == nil { circuit.readySince = now }
+        if circuit.request.hops.count > 1 {
+            let random = cryptography.randomBytes(8).u64(at: 0)
+            circuit.replaceAt =
+                now + Limits.circuitLife
+                + TimeSpan(nanoseconds: random % (Limits.circuitLifeSpread.nanoseconds + 1))
+        }
+        if let replaced {
+            circuit.draining.append(replaced)
+            circuits.paths[replaced]?.machine.drain(now: now)
+        }
+        circuits.all[circuit.number] = circuit
+        if replaced != nil {
+            emit(.circuit(.replaced(circuit.number, name: name)))
+        } else {
+            let largest = peers[circuit.destination]?.path?.search.current ?? 0
+            emit(.circuit(.ready(circuit.number, name: name, hops: circuit.request.hops.count, largest: largest)))
+        }
+    }
+
+    // MARK: - The end
+
+    /// Something that a path stands on is gone.
+    mutating func pathFailed(
+        _ number: CircuitPath.Number, hop: Int, _ failure: CircuitFailure, tells: Bool, now: Instant
+    ) {
+        if !tells, let first = circuits.paths[number]?.places.first, circuits.origins[first]?.hop == hop {
+            // It was the first hop that said so.
+            circuits.paths[number]?.isTold = true
+        }
+        advance(number, now: now) { $0.fail(failure, hop: hop) }
+    }
+
+    private mutating func failed(
+        _ path: CircuitPath, _ circuit: OwnCircuit, _ hop: Int, _ failure: CircuitFailure, now: Instant
+    ) {
+        let name = circuit.request.name
+        if circuit.draining.contains(path.number) { return endPath(path.number, tells: true, now: now) }
+        if circuit.successor == path.number, circuit.current != nil {
+            endPath(path.number, tells: true, now: now)
+            let doublings = min(circuit.failures, 4)
+            let pause = min(Limits.circuitRetry * (1 << doublings), Limits.retryPauseMaximum)
+            circuits.all[circuit.number]?.failures += 1
+            circuits.all[circuit.number]?.replaceAt = now + pause
+            emit(.circuit(.replacementFailed(circuit.number, name: name, hop: hop, failure, retryIn: pause)))
+            return
+        }
+        remove(circuit, tells: true, now: now)
+        emit(.circuit(.failed(circuit.number, name: name, hop: hop, failure)))
+    }
+
+    /// Forgets a circuit. The goodbye in its innermost session goes all the way, the END at its beginning clears the way up.
+    private mutating func remove(_ circuit: OwnCircuit, tells: Bool, now: Instant) {
+        let isNested = circuit.request.hops.count > 1
+        if isNested { sayGoodbye(to: circuit.destination, .closedHere, now: now) }
+        for path in circuits.all[circuit.number]?.paths ?? [] { endPath(path, tells: tells, now: now) }
+        circuits.all[circuit.number] = nil
+        if isNested {
+            erase(circuit.destination)
+            emitRoutes()
+        }
+    }
+
+    /// All circuits, as a node does that leaves.
+    mutating func closeCircuits(now: Instant) {
+        for number in circuits.all.keys.sorted() { closeCircuit(number, now: now) }
+    }
+
+    private mutating func endPath(_ number: CircuitPath.Number, tells: Bool, now: Instant) {
+        guard let path = circuits.paths.removeValue(forKey: number), var circuit = circuits.all[path.circuit] else {
+            return
+        }
+        if circuit.current == number { circuit.current = nil }
+        if circuit.successor == number { circuit.successor = nil }
+        circuit.draining.removeAll { $0 == number }
+        circuits.all[circuit.number] = circuit
+        for place in path.places { circuits.origins[place] = nil }
+        for slot in path.slots.dropFirst() {
+            if slot == circuit.destination {
+                if let calling = peers[slot]?.calling?.place, path.places.contains(calling) { abandonInitiation(slot) }
+                for held in peers[slot]?.ring.all ?? [] where held.session.place == path.places.last {
+                    retire(held, of: slot, .closedHere)
+                }
+            } else {
+                abandonInitiation(slot)
+                for held in peers[slot]?.ring.all ?? [] { retire(held, of: slot, .closedHere) }
+                erase(slot)
+            }
+        }
+        if tells, !path.isTold, let first = path.places.first {
+            // One END is enough: each relay hands it on.
+            say(.end, EndMessage(id: first.id, reason: .closed).encoded, to: first.outer, now: now)
+        }
+    }
+
+    // MARK: - Sessions and time
+
+    /// A peer got a session, or lost one.
+    mutating func settlePaths(of slot: PeerSlot, now: Instant) {
+        for number in circuits.paths.keys.sorted() {
+            guard let path = circuits.paths[number], let hop = path.slots.firstIndex(of: slot) else { continue }
+            let session = peers[slot]?.ring.current?.session
+            if hop == 0 {
+                if session == nil, path.machine.stage != .entering {
+                    pathFailed(number, hop: 0, .lost, tells: true, now: now)
+                } else if mayCarry(slot) {
+                    advance(number, now: now) { $0.entered(now: now) }
+                }
+            } else if path.machine.stage == .greeting(hop: hop) {
+                if session?.place == path.places[hop - 1] {
+                    advance(number, now: now) { $0.greeted(hop: hop, now: now) }
+                }
+            } else if session == nil {
+                pathFailed(number, hop: hop, .lost, tells: true, now: now)
+            }
+        }
+    }
+
+    /// What is due: repeats, ends of waits, replacements.
+    mutating func advanceCircuits(now: Instant) {
+        refuseOverdue(now: now)
+        for number in circuits.paths.keys.sorted() {
+            advance(number, now: now) { $0.timeout(now: now) }
+        }
+        for circuit in circuits.all.values.sorted(by: { $0.number < $1.number }) {
+            guard let due = circuit.replaceAt, due <= now else { continue }
+            circuits.all[circuit.number]?.replaceAt = nil
+            replaceCircuit(circuit.number, now: now)
+        }
+    }
+
+    /// Who this node is towards a peer.
+    func localID(_ peer: Peer) -> PeerID {
+        if case .hop(let signer?) = peer.place { signer.publicKeys.peerID } else { ownID }
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// The circuits that this node has for itself, and the paths that they go (§8). Tables only: what happens with them is
+// NodeStateMachine+Circuits'.
+public import VPNCrypto
+
+/// What a circuit is asked for with.
+public struct CircuitRequest: Sendable {
+    /// Shown to people; unique.
+    public var name: String
+    /// One to eight nodes: the first a peer that is met directly, the others pinned, the last where packets come out.
+    public var hops: [PeerID]
+    /// Inner addresses that are reached through it. With one hop, which is a peer like any other: empty.
+    public var allowedIPs: [IPPrefix]
+
+    public init(name: String, hops: [PeerID], allowedIPs: [IPPrefix]) {
+        self.name = name
+        self.hops = hops
+        self.allowedIPs = allowedIPs
+    }
+}
+
+/// Why a circuit is not even begun.
+public enum CircuitRefusal: String, Error, Sendable, CaseIterable {
+    /// None, or more than eight.
+    case length
+    /// The first hop is no peer of this node.
+    case entry
+    /// A hop that is not pinned, or is barred.
+    case unknownHop = "unknown_hop"
+    /// This node itself, or the same node twice in a row, or with one between: no relay extends so.
+    case loop
+    /// There is a circuit of this name.
+    case name
+    /// An inner prefix belongs to a peer or another circuit, or one is given with one hop.
+    case prefix
+    /// More circuits than a node has room for.
+    case tooMany = "too_many"
+}
+
+/// What became of a circuit.
+public enum CircuitEvent: Sendable {
+    /// It carries packets; `largest` bytes are the longest inner packet.
+    case ready(OwnCircuit.Number, name: String, hops: Int, largest: Int)
+    /// Another path has taken over.
+    case replaced(OwnCircuit.Number, name: String)
+    /// A new path could not be built; the old one goes on, and another attempt follows.
+    case replacementFailed(OwnCircuit.Number, name: String, hop: Int, CircuitFailure, retryIn: TimeSpan)
+    /// It is gone, everything about it is forgotten. Whoever wants it builds another.
+    case failed(OwnCircuit.Number, name: String, hop: Int, CircuitFailure)
+    case closed(OwnCircuit.Number, name: String)
+}
+
+/// A circuit: what it leads to, and the paths that it has.
+public struct OwnCircuit: Sendable {
+    public typealias Number = Int
+
+    let number: Number
+    let request: CircuitRequest
+    /// The peer that its last hop is. It outlives the paths, and so its throwaway identity and the addresses that it was given.
+    let destination: PeerSlot
+    /// In use, being built, and taking what is under way.
+    var current: CircuitPath.Number?
+    var successor: CircuitPath.Number?
+    var draining: [CircuitPath.Number] = []
+    var readySince: Instant?
+    /// When a successor is to be built.
+    var replaceAt: Instant?
+    /// Successors that could not be built, one after the other.
+    var failures = 0
+
+    var paths: [CircuitPath.Number] { [current, successor].compactMap { $0 } + draining }
+}
+
+/// One way through the hops.
+struct CircuitPath {
+    typealias Number = Int
+
+    let number: Number
+    let circuit: OwnCircuit.Number
+    var machine: CircuitStateMachine
+    /// The peers that its hops are, as far as it got, and on what circuit each but the first was met.
+    var slots: [PeerSlot]
+    var places: [CircuitPlace] = []
+    /// The first hop ended it: it need not be told.
+    var isTold = false
+}
+
+struct OwnCircuits {
+    var all: [OwnCircuit.Number: OwnCircuit] = [:]
+    var paths: [CircuitPath.Number: CircuitPath] = [:]
+    /// The circuits that this node opened: the path, the hop that it leads to, and what EXTENDED said that it carries.
+    var origins: [CircuitPlace: (path: CircuitPath.Number, hop: Int, largest: Int?)] = [:]
+    private var next = 1
+
+    var isEmpty: Bool { all.isEmpty }
+
+    mutating func freshNumber() -> Int {
+        defer { next += 1 }
+        return next
+    }
+
+    func largest(on place: CircuitPlace) -> Int? { origins[place]?.largest }
+
+    /// Whether a path goes through this peer.
+    func uses(_ slot: PeerSlot) -> Bool { paths.values.contains { $0.slots.contains(slot) } }
+
+    /// When something is due.
+    var deadline: Instant? {
+        (paths.values.compactMap(\.machine.deadline) + all.values.compactMap(\.replaceAt)).min()
+    }
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// The circuits that pass through this node (§8): which there are, how many there may be, and when one is over. It sends nothing and
+// knows no peers: whom to extend to, and over what, is NodeStateMachine+Relaying's.
+public import VPNCrypto
+
+/// What a node does for others. Without one it relays nothing and answers nobody on circuits.
+public struct RelayPolicy: Sendable {
+    /// Circuits that pass through, of one client and over one link; at all.
+    public var circuitsPerClient = Limits.relayedCircuitsPerClient
+    public var circuitsPerLink = Limits.relayedCircuitsPerLink
+    public var circuits = Limits.relayedCircuits
+    /// EXTENDs that one client may begin in a minute; 0 = no limit.
+    public var extendsPerMinute = Limits.extendsPerMinute
+    /// RELAY payload in bytes a second, both ways, of one client and over one link; 0 = no limit.
+    public var bytesPerSecondPerClient: UInt64 = 0
+    public var bytesPerSecondPerLink: UInt64 = 0
+    /// Callers by circuits at a time.
+    public var guests = Limits.guests
+    /// Handshakes that one link may bring in a minute; at least 1.
+    public var handshakesPerMinutePerLink = Limits.circuitHandshakesPerMinute
+    /// Where pinned nodes are that are no configured peers, from signed descriptors. No address ever comes from a client.
+    public var directory: [PeerID: Endpoint] = [:]
+
+    public init() {}
+}
+
+/// The circuits through one node.
+struct RelayStateMachine {
+    enum Stage {
+        /// Its link is being made.
+        case linking(PeerSlot, until: Instant)
+        case open(CircuitPlace, RelayedTraffic)
+    }
+
+    struct Circuit {
+        /// Where its EXTEND came.
+        let client: CircuitPlace
+        let target: PeerID
+        var stage: Stage
+
+        /// The peer that it goes on to.
+        var link: PeerSlot {
+            switch stage {
+            case .linking(let slot, _): slot
+            case .open(let onward, _): onward.outer
+            }
+        }
+
+        var onward: CircuitPlace? { if case .open(let onward, _) = stage { onward } else { nil } }
+    }
+
+    var policy: RelayPolicy?
+    /// By the client's place.
+    private var circuits: [CircuitPlace: Circuit] = [:]
+    /// Onward place → client's place.
+    private var clients: [CircuitPlace: CircuitPlace] = [:]
+    private var counts: [PeerSlot: (asClient: Int, asLink: Int)] = [:]
+    /// EXTENDs of the last minute.
+    private var extends: [PeerSlot: [Instant]] = [:]
+    private var clientAllowances: [PeerSlot: RelayAllowance] = [:]
+    private var linkAllowances: [PeerSlot: RelayAllowance] = [:]
+
+    var count: Int { circuits.count }
+    /// Peers of which anything is remembered.
+    var remembered: Int { Set(counts.keys).union(extends.keys).union(clientAllowances.keys).count }
+
+    /// The circuit whose EXTEND came at this place.
+    subscript(place: CircuitPlace) -> Circuit? { circuits[place] }
+
+    /// The circuit that passes here, from whichever side.
+    func circuit(at place: CircuitPlace) -> Circuit? { circuits[place] ?? clients[place].flatMap { circuits[$0] } }
+
+    func isUsed(_ place: CircuitPlace) -> Bool { circuits[place] != nil || clients[place] != nil }
+
+    func usesLink(_ slot: PeerSlot) -> Bool { counts[slot].map { $0.asLink > 0 } ?? false }
+
+    var all: [Circuit] { circuits.values.sorted { $0.client.key < $1.client.key } }
+
+    /// Circuits that go on to a peer, or come from it.
+    func circuits(of slot: PeerSlot) -> [Circuit] {
+        guard counts[slot] != nil else { return [] }
+        return all.filter { $0.client.outer == slot || $0.link == slot }
+    }
+
+    /// When `overdue` finds something that waits for a link.
+    private(set) var deadline: Instant?
+
+    // MARK: Quotas
+
+    /// Counts an EXTEND; false if its client asked too often.
+    mutating func admitExtend(from slot: PeerSlot, now: Instant) -> Bool {
+        guard let limit = policy?.extendsPerMinute else { return false }
+        if limit == 0 { return true }
+        var times = extends[slot]?.filter { now.since($0) < .seconds(60) } ?? []
+        let isAdmitted = times.count < limit
+        if isAdmitted { times.append(now) }
+        extends[slot] = times
+        return isAdmitted
+    }
+
+    func hasRoom(from client: PeerSlot, to link: PeerSlot?) -> Bool {
+        guard let policy else { return false }
+        let isLinkFull = link.flatMap { counts[$0] }.map { $0.asLink >= policy.circuitsPerLink } ?? false
+        return circuits.count < policy.circuits && (counts[client]?.asClient ?? 0) < policy.circuitsPerClient
+            && !isLinkFull
+    }
+
+    // MARK: Changes
+
+    mutating func begin(_ client: CircuitPlace, to target: PeerID, over link: PeerSlot, now: Instant) {
+        let until = now + Limits.linkWait
+        circuits[client] = Circuit(client: client, target: target, stage: .linking(link, until: until))
+        counts[client.outer, default: (0, 0)].asClient += 1
+        counts[link, default: (0, 0)].asLink += 1
+        deadline = deadline.map { min($0, until) } ?? until
+    }
+
+    /// The link is there; what the workers are to count with.
+    mutating func open(_ client: CircuitPlace, onward: CircuitPlace, now: Instant) -> RelayedTraffic {
+        let policy = policy ?? RelayPolicy()
+        func allowance(_ table: inout [PeerSlot: RelayAllowance], _ slot: PeerSlot, _ limit: UInt64) -> RelayAllowance {
+            if let known = table[slot] { return known }
+            let new = RelayAllowance(bytesPerSecond: limit)
+            table[slot] = new
+            return new
+        }
+        let traffic = RelayedTraffic(
+            client: allowance(&clientAllowances, client.outer, policy.bytesPerSecondPerClient),
+            link: allowance(&linkAllowances, onward.outer, policy.bytesPerSecondPerLink), now: now)
+        circuits[client]?.stage = .open(onward, traffic)
+        clients[onward] = client
+        return traffic
+    }
+
+    mutating func remove(_ circuit: Circuit) {
+        guard circuits.removeValue(forKey: circuit.client) != nil else { return }
+        if let onward = circuit.onward { clients[onward] = nil }
+        counts[circuit.client.outer]?.asClient -= 1
+        counts[circuit.link]?.asLink -= 1
+        for slot in [circuit.client.outer, circuit.link] {
+            guard let count = counts[slot] else { continue }
+            if count.asClient == 0 { clientAllowances[slot] = nil }
+            if count.asLink == 0 { linkAllowances[slot] = nil }
+            if count == (0, 0) { counts[slot] = nil }
+        }
+    }
+
+    /// A peer is gone.
+    mutating func forget(_ slot: PeerSlot) { extends[slot] = nil }
+
+    // MARK: Time
+
+    /// Circuits whose link did not come in time.
+    mutating func overdue(now: Instant) -> [Circuit] {
+        guard let due = deadline, due <= now else { return [] }
+        var late: [Circuit] = []
+        deadline = nil
+        for circuit in all {
+            guard case .linking(_, let until) = circuit.stage else { continue }
+            if until <= now { late.append(circuit) } else { deadline = deadline.map { min($0, until) } ?? until }
+        }
+        return late
+    }
+
+    /// Circuits that carried nothing for 90 s.
+    func idle(now: Instant) -> [Circuit] {
+        all.filter {
+            guard case .open(_, let traffic) = $0.stage else { return false }
+            return now.since(traffic.lastUsed) >= Limits.circuitIdle
+        }
+    }
+
+    /// Forgets EXTENDs of more than a minute ago.
+    mutating func tidy(now: Instant) {
+        extends = extends.filter { now.since($0.value.last ?? .origin) < .seconds(60) }
+    }
+}

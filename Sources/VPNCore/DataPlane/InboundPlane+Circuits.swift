@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// RELAY frames on the packet path (§8): what goes on to the next node, and what lies in a layer that was taken off. Nothing is
+// copied and nothing queues: datagrams are opened where they lie.
+
+extension InboundPlane {
+    /// What a RELAY frame carries: for the next node, or a datagram that has come on a circuit.
+    @inline(never)
+    mutating func unwrap(
+        _ buffer: inout MutableSpan<UInt8>, _ payload: Range<Int>, from session: SessionReference, now: Instant
+    ) -> InboundVerdict {
+        relayed(&buffer, payload, from: session.withObject { $0.peer }, firstData: confirmed(session), now: now)
+    }
+
+    /// The same of a payload that a peer's session brought.
+    mutating func relayed(
+        _ buffer: inout MutableSpan<UInt8>, _ payload: Range<Int>, from slot: PeerSlot, firstData: Session? = nil,
+        now: Instant
+    ) -> InboundVerdict {
+        guard payload.count >= Limits.circuitID + OuterHeader.size else {
+            return InboundVerdict(outcome: drop(.circuitMalformed), firstData: firstData)
+        }
+        let id = buffer.load(UInt32.self, at: payload.lowerBound)
+        let place = CircuitPlace(outer: slot, id: id)
+        if let onward = relays[place] {
+            guard onward.traffic.admit(payload.count, now: now) else {
+                return InboundVerdict(outcome: drop(.circuitQuota), firstData: firstData)
+            }
+            buffer.store(onward.place.id, at: payload.lowerBound)
+            return InboundVerdict(outcome: .relay(payload, to: onward.place.outer), firstData: firstData)
+        }
+        let datagram = payload.lowerBound + Limits.circuitID..<payload.upperBound
+        if firstData != nil {
+            // Two sessions may have their first datagram in one: told one by one.
+            peeling = (datagram, place)
+            return InboundVerdict(outcome: .consumed, firstData: firstData)
+        }
+        return arrive(&buffer, datagram, on: place, now: now)
+    }
+
+    /// The verdict on a datagram that came on a circuit. As deep as 40 bytes a layer go into a datagram, and no deeper than
+    /// sessions were made.
+    mutating func arrive(
+        _ buffer: inout MutableSpan<UInt8>, _ datagram: Range<Int>, on place: CircuitPlace, now: Instant
+    ) -> InboundVerdict {
+        let header: OuterHeader
+        switch OuterHeader.decode(buffer, datagram) {
+        case .header(let decoded): header = decoded
+        case .drop(let reason): return InboundVerdict(outcome: drop(reason), place: place)
+        }
+        guard header.type.isData else {
+            let outcome: InboundOutcome =
+                datagram.count > Limits.handshakeDatagram ? drop(.tooLong) : .handshake(datagram)
+            return InboundVerdict(outcome: outcome, place: place)
+        }
+        guard let session = sessions.reference(header.receiverIndex) else {
+            return InboundVerdict(outcome: drop(.unknownIndex), place: place)
+        }
+        guard session.withObject({ $0.placeKey }) == place.key else {
+            return InboundVerdict(outcome: drop(.circuitSession), place: place)
+        }
+        let opened = session.withObject { $0.open(&buffer, datagram: datagram, header: header, now: now) }
+        var verdict = verdict(on: opened, of: session, &buffer, now)
+        verdict.place = verdict.place ?? place
+        return verdict
+    }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a relay's workers know of circuits that pass through (§8): where each goes on, what it carried, and how much it may.
+
+import Synchronization
+
+/// What one circuit carried through this node, both ways. Workers count, the control side looks.
+public final class RelayedTraffic: Sendable {
+    private let packetCount = Atomic<UInt64>(0)
+    private let byteCount = Atomic<UInt64>(0)
+    private let usedAt: Atomic<UInt64>
+    /// Of whoever asked for the circuit, and of the link that it goes on by.
+    private let client: RelayAllowance
+    private let link: RelayAllowance
+
+    init(client: RelayAllowance, link: RelayAllowance, now: Instant) {
+        self.client = client
+        self.link = link
+        usedAt = Atomic(now.nanoseconds)
+    }
+
+    /// Counts a RELAY payload; false if it is more than its client or its link may have.
+    func admit(_ bytes: Int, now: Instant) -> Bool {
+        guard client.take(bytes, now: now), link.take(bytes, now: now) else { return false }
+        packetCount.wrappingAdd(1, ordering: .relaxed)
+        byteCount.wrappingAdd(UInt64(bytes), ordering: .relaxed)
+        usedAt.max(now.nanoseconds, ordering: .relaxed)
+        return true
+    }
+
+    /// RELAY payloads, both ways.
+    public var packets: UInt64 { packetCount.load(ordering: .relaxed) }
+    public var bytes: UInt64 { byteCount.load(ordering: .relaxed) }
+    /// When it was opened, or last carried something.
+    var lastUsed: Instant { Instant(nanoseconds: usedAt.load(ordering: .relaxed)) }
+}
+
+/// Bytes that one client, or one link, may have relayed in a second. Threads that meet at the turn of a second may let a few
+/// packets more pass, never fewer.
+final class RelayAllowance: Sendable {
+    /// 0 = no limit.
+    private let bytesPerSecond: UInt64
+    private let second = Atomic<UInt64>(0)
+    private let used = Atomic<UInt64>(0)
+
+    init(bytesPerSecond: UInt64) { self.bytesPerSecond = bytesPerSecond }
+
+    func take(_ bytes: Int, now: Instant) -> Bool {
+        if bytesPerSecond == 0 { return true }
+        let current = now.nanoseconds / 1_000_000_000
+        if second.exchange(current, ordering: .relaxed) != current { used.store(0, ordering: .relaxed) }
+        guard used.load(ordering: .relaxed) + UInt64(bytes) <= bytesPerSecond else { return false }
+        used.wrappingAdd(UInt64(bytes), ordering: .relaxed)
+        return true
+    }
+}
+
+/// Circuit → where what comes on it goes on.
+struct RelayTable {
+    struct Onward {
+        var place: CircuitPlace
+        var traffic: RelayedTraffic
+    }
+
+    /// By the place's key. Peers choose half of the ids: the standard library's seeded hash lets none of them collide at will.
+    private var entries: [UInt64: Onward] = [:]
+
+    @inline(__always)
+    subscript(place: CircuitPlace) -> Onward? { entries.isEmpty ? nil : entries[place.key] }
+
+    mutating func add(_ place: CircuitPlace, to onward: CircuitPlace, _ traffic: RelayedTraffic) {
+        entries[place.key] = Onward(place: onward, traffic: traffic)
+    }
+
+    mutating func remove(_ place: CircuitPlace) { entries[place.key] = nil }
+}
