@@ -51,7 +51,7 @@ public struct NodeStateMachine: ~Copyable {
     enum JobOwner {
         case initiation(PeerSlot, index: UInt32, CryptoJob.Work)
         case inbound(InboundKey)
-        case answer(InboundKey, OpenedS1, slot: PeerSlot?, pin: Bool, index: UInt32)
+        case answer(InboundKey, OpenedS1, slot: PeerSlot?, pin: Bool, invitation: UInt32?, index: UInt32)
     }
 
     /// What a receiver index stands for.
@@ -71,6 +71,8 @@ public struct NodeStateMachine: ~Copyable {
     let ownMAC1Key: MAC1Key
 
     var trust: TrustStore
+    /// By name.
+    var invitations: [UInt32: Invitation] = [:]
     var peers: [PeerSlot: Peer] = [:]
     var slotsByIdentity: [PeerID: PeerSlot] = [:]
     var nextSlot: PeerSlot = 0
@@ -150,10 +152,11 @@ public struct NodeStateMachine: ~Copyable {
             guard case .openedS1(let opened) = result.outcome else { return }
             s1Opened(opened, key: key, now: now)
             startWaiting(now: now)
-        case .answer(let key, let opened, let slot, let pin, let index):
+        case .answer(let key, let opened, let slot, let pin, let invitation, let index):
             jobsForOthers -= 1
             guard case .composedS2(let composed) = result.outcome else { return }
-            s2Composed(composed, for: opened, key: key, slot: slot, pin: pin, index: index, now: now)
+            s2Composed(
+                composed, for: opened, key: key, slot: slot, pin: pin, invitation: invitation, index: index, now: now)
             startWaiting(now: now)
         }
     }
@@ -168,7 +171,7 @@ public struct NodeStateMachine: ~Copyable {
         case .inbound(let key):
             jobsForOthers -= 1
             inbound.remove(key)
-        case .answer(let key, _, _, _, let index):
+        case .answer(let key, _, _, _, _, let index):
             jobsForOthers -= 1
             indices[index] = nil
             inbound.remove(key)
