@@ -36,6 +36,14 @@ public enum Labels {
         public static let token = label("token")
     }
 
+    /// §6, invitations. Both under HKDF-Expand with SHA-512, of a token alone.
+    public enum Invitation {
+        /// What an S1 names the invitation by.
+        public static let name = label("invite name")
+        /// The preshared key that takes a token's place everywhere.
+        public static let key = label("invite key")
+    }
+
     /// §6. All under HKDF-Expand with SHA-512, except `protocolName`.
     public enum KeySchedule {
         /// H of this is h0: the transcript starts with the names of all primitives.

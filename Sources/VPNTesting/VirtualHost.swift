@@ -17,6 +17,9 @@ public final class VirtualHost {
     /// Inner packets that were longer than the path, and what it carries.
     public private(set) var exceeded: [(packet: [UInt8], mtu: Int)] = []
     public private(set) var remembered: [PinnedPeer] = []
+    /// Invitations that somebody proved to hold, and who answers for the file of invitations.
+    public private(set) var claims: [InvitationClaim] = []
+    public var redeem: ((InvitationClaim) -> InvitationVerdict)?
     public var dataPlaneDrops: DropCounters { plane.drops }
     /// Stopped, as by SIGSTOP or a lid: no timer fires, and of what arrives the first datagrams wait.
     var isSuspended = false
@@ -184,6 +187,8 @@ public final class VirtualHost {
         drain(now: now, send: send)
     }
 
+    public func updateInvitations(_ invitations: [Invitation]) { machine.updateInvitations(invitations) }
+
     func limitHandshakes(perMinute limit: Int) { machine.limitHandshakes(perMinute: limit) }
 
     func updateRevoked(_ ids: Set<PeerID>, now: Instant, send: (VirtualDatagram) -> Void) {
@@ -285,6 +290,9 @@ public final class VirtualHost {
                 plane.apply(command)
                 flushStaged(now: now, send: send)
             case .remember(let pin): remembered.append(pin)
+            case .redeem(let claim):
+                claims.append(claim)
+                machine.settle(claim, redeem?(claim) ?? .refused(.unknown), now: now)
             case .emit(let event): events.append((now, event))
             }
         }

@@ -92,6 +92,7 @@ struct RevocationTests {
         findings.map { finding in
             switch finding {
             case .pins: "pins"
+            case .invitations: "invitations"
             case .revoked(let ids): "revoked \(ids.count)"
             case .refused(let words): words
             }

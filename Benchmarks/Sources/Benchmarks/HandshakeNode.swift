@@ -81,7 +81,7 @@ final class HandshakeNode {
             case .transmit(let datagram, _): outbox.append(datagram)
             case .run(let job): machine.jobFinished(job.perform(with: cryptography), now: now)
             case .dataPlane(let command): plane.apply(command)
-            case .remember: break
+            case .remember, .redeem: break
             case .emit(.sessionConfirmed(let summary)): confirmed = summary
             case .emit: break
             }

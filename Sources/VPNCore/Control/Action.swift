@@ -10,5 +10,7 @@ public enum Action: Sendable {
     case dataPlane(DataPlaneCommand)
     /// Keep this identity in known_peers.
     case remember(PinnedPeer)
+    /// Somebody proved that it holds an invitation: use it up on disk, then say so by `settle`.
+    case redeem(InvitationClaim)
     case emit(Event)
 }

@@ -51,6 +51,8 @@ public enum SessionEnd: String, Sendable {
     case silent
     /// Its identity was revoked.
     case revoked
+    /// It was begun with an invitation that serves nobody any more.
+    case invitationRefused = "invitation_refused"
     /// Its identity is no longer pinned, or another one is pinned in its place.
     case unpinned
     /// The operator took the peer out of the configuration, or gave its name to another one.
@@ -77,6 +79,14 @@ public enum Event: Sendable {
     case identityRevoked(PeerID, peerName: String)
     /// The identity behind a peer's name is another one now, by the operator's word.
     case identityReplaced(slot: PeerSlot, peerName: String, old: PeerID?, new: PeerID?)
+    /// A responder that was not known showed its descriptor, and is believed.
+    case identityShown(HandshakeID, slot: PeerSlot, Descriptor)
+    /// Somebody came with an invitation that does not serve, or not any more.
+    case invitationRefused(PeerID, invitation: UInt32, InvitationRefusal, Carrier)
+    /// Somebody came with an invitation and is a peer from now on.
+    case invitationUsed(PeerID, invitation: UInt32, slot: PeerSlot, peerName: String)
+    /// The inviter gave this node its inner addresses.
+    case leased(slot: PeerSlot, [InterfaceAddress])
     case keepaliveAnswered(slot: PeerSlot, roundTrip: TimeSpan)
     /// The longest inner packet to a peer, in bytes, is another one now.
     case pathMTU(slot: PeerSlot, peerName: String, mtu: Int)

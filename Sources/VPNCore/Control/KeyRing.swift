@@ -18,6 +18,8 @@ struct HeldSession {
     var replaced: Instant?
     /// What its handshake mixed and what it left, until the session is confirmed.
     var chained: (used: PresharedKey?, next: PresharedKey)?
+    /// It was begun with an invitation that is not used up yet: until it is, the session carries nothing.
+    var claim: InvitationClaim?
 }
 
 /// Current is what is sent on. A responder's new session waits in `next` until its first valid DATA proves that the

@@ -49,7 +49,8 @@ extension NodeStateMachine {
         peer.initiation = InitiatorStateMachine(
             signer: signer, cryptography: cryptography, offers: parameters.offers, mtu: parameters.mtu,
             keepaliveSeconds: peer.configuration.keepaliveSeconds, expected: peer.identity, responder: keys,
-            acceptsPartial: peer.identity.map { trust.acceptsPartial($0) } ?? false, index: index,
+            acceptsPartial: peer.identity.map { trust.acceptsPartial($0) } ?? false,
+            kind: peer.configuration.presharedKey?.isInvitation == true ? .full : .brief, index: index,
             preshared: PresharedKeys(configured: peer.configuration.presharedKey, chained: peer.chain.newest), now: now)
         let token = peer.token
         peer.token = nil
@@ -142,7 +143,9 @@ extension NodeStateMachine {
                     HandshakeID(machine.index), id, refusal, carrier, expected: peer.identity, peerName: peer.name))
             return giveUp(slot, now: now)
         }
-        if trust.keys(of: id) == nil {
+        emit(.identityShown(HandshakeID(machine.index), slot: slot, descriptor))
+        // A guest keeps its inviter when it was let in, not when it was answered: that is its caller's.
+        if trust.keys(of: id) == nil, peer.configuration.presharedKey?.isInvitation != true {
             peers[slot]?.pendingPin = PinnedPeer(keys: descriptor.keys, name: peer.name, origin: .firstUse)
         }
         let acceptsPartial = trust.acceptsPartial(id)

@@ -39,6 +39,9 @@ extension NodeStateMachine {
         if peer.retry == nil, now >= held.renew || isWorn(held) { initiate(slot, now: now) }
         maintainPhase(held, slot: slot, now: now)
         noticeSilence(held, slot: slot, now: now)
+        if held.summary.role == .initiator, peer.configuration.presharedKey?.isInvitation == true, !peer.hasLeased {
+            askForConfiguration(held, slot: slot, now: now)
+        }
         let lastSent = held.session.lastSent ?? held.installed
         let lastPayload = held.session.lastPayloadReceived ?? .origin
         let interval = keepaliveInterval(peer)

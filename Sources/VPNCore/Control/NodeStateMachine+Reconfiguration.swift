@@ -81,7 +81,7 @@ extension NodeStateMachine {
     /// An answer that is being composed was asked for under terms that no longer hold: its caller asks again.
     mutating func forgetAnswers(for slot: PeerSlot) {
         for (id, owner) in jobs {
-            guard case .answer(let key, _, slot, _, let index) = owner else { continue }
+            guard case .answer(let key, _, slot, _, _, let index) = owner else { continue }
             jobs[id] = nil
             jobsForOthers -= 1
             indices[index] = nil

@@ -146,6 +146,9 @@ extension NodeStateMachine {
             return decide(guest: opened, key: key, now: now)
         }
         let host = peers.values.first { $0.isConfigured && $0.configuration.endpoint.map(Carrier.udp) == key.carrier }
+        if let invitation = invitation(namedBy: opened) {
+            return welcome(opened, by: invitation, expectedHere: host?.identity, key: key, now: now)
+        }
         switch trust.judge(initiator: id, expectedHere: host?.identity) {
         case .refused(let refusal):
             refuseIdentity(id, refusal, key, expected: host?.identity, name: host?.name ?? "", now: now)
@@ -178,13 +181,13 @@ extension NodeStateMachine {
         answer(opened, pinnedKeys: nil, key: key, slot: slotsByIdentity[id], .guest, now: now)
     }
 
-    private mutating func answer(
+    mutating func answer(
         _ opened: OpenedS1, pinnedKeys: IdentityPublicKeys?, key: InboundKey, slot: PeerSlot?, _ standing: Standing,
-        now: Instant
+        invitation: Invitation? = nil, now: Instant
     ) {
         // §6: a missing next_psk is skipped, a missing configured key ends the attempt.
         let asked = opened.payload.presharedKeyID
-        let configured = slot.flatMap { peers[$0]?.configuration.presharedKey }
+        let configured = invitation?.key ?? slot.flatMap { peers[$0]?.configuration.presharedKey }
         guard (configured != nil) == (asked & PresharedKeys.configuredBit != 0) else {
             return refuse(key, .presharedKey, now: now)
         }
@@ -205,12 +208,12 @@ extension NodeStateMachine {
                     lifetimeSeconds: UInt32(parameters.rekeyInterval.nanoseconds / 1_000_000_000),
                     preshared: PresharedKeys(configured: configured, chained: chained),
                     acceptsPartial: trust.acceptsPartial(opened.payload.peerID))),
-            for: .answer(key, opened, slot: slot, standing, index: index))
+            for: .answer(key, opened, slot: slot, standing, invitation: invitation?.name, index: index))
     }
 
     mutating func s2Composed(
         _ result: Result<ComposedS2, HandshakeFailure>, for opened: OpenedS1, key: InboundKey, slot: PeerSlot?,
-        _ standing: Standing, index: UInt32, now: Instant
+        _ standing: Standing, invitation: UInt32?, index: UInt32, now: Instant
     ) {
         indices[index] = nil
         let composed: ComposedS2
@@ -240,7 +243,8 @@ extension NodeStateMachine {
             strangers.append(place)
         }
         bind(place, to: id)
-        if standing == .firstUse {
+        // Whoever comes by an invitation is pinned when that is used up, which is the operator's business on disk.
+        if standing == .firstUse, invitation == nil {
             let name = peers[place]?.name ?? ""
             peers[place]?.pendingPin = PinnedPeer(keys: composed.initiator, name: name, origin: .firstUse)
         }
@@ -259,6 +263,10 @@ extension NodeStateMachine {
         else {
             inbound.setStage(.ignored, of: key, until: now + Limits.answerLifetime)
             return drop(.nextSessionYoung)
+        }
+        if let invitation {
+            peers[place]?.ring.next?.claim = InvitationClaim(
+                invitation: invitation, keys: composed.initiator, index: index)
         }
         inbound.setStage(.answered(datagrams), of: key, until: now + Limits.answerLifetime)
         for datagram in datagrams { transmit(datagram, over: key.carrier, now: now) }
@@ -290,13 +298,13 @@ extension NodeStateMachine {
         return composed.grade == .degraded && !trust.acceptsPartial(id) ? .unknownPeer : nil
     }
 
-    private mutating func refuse(_ key: InboundKey, _ failure: HandshakeFailure, now: Instant) {
+    mutating func refuse(_ key: InboundKey, _ failure: HandshakeFailure, now: Instant) {
         inbound.setStage(.ignored, of: key, until: now + Limits.answerLifetime)
         drop(.handshakeRefused)
         emit(.handshakeRefused(HandshakeID(key.senderIndex), role: .responder, failure, key.carrier))
     }
 
-    private mutating func refuseIdentity(
+    mutating func refuseIdentity(
         _ id: PeerID, _ refusal: TrustRefusal, _ key: InboundKey, expected: PeerID?, name: String, now: Instant
     ) {
         inbound.setStage(.ignored, of: key, until: now + Limits.answerLifetime)

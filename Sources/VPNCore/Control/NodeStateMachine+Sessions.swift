@@ -130,6 +130,7 @@ extension NodeStateMachine {
     /// The first valid DATA of a session: a responder's `next` becomes current, and a pending pin is written.
     public mutating func firstDataReceived(_ session: Session, now: Instant) {
         guard case .session(let slot)? = indices[session.localIndex], let peer = peers[slot] else { return }
+        if let claim = peer.ring.next?.claim, peer.ring.next?.session === session { return push(.redeem(claim)) }
         if var held = peer.ring.next, held.session === session {
             peers[slot]?.ring.next = nil
             if let (used, next) = held.chained { peers[slot]?.chain.replace(used, by: next, now: now) }
@@ -174,7 +175,11 @@ extension NodeStateMachine {
         guard case .session(let slot)? = indices[session.localIndex], let peer = peers[slot],
             let held = peer.ring.held(session.localIndex)
         else { return }
+        // Whoever waits for its invitation to be looked at says the same again.
+        guard held.claim == nil || type == .close else { return }
         switch type {
+        case .configRequest: answer(configurationRequest: payload, held, slot: slot, now: now)
+        case .config: receive(configuration: payload, held, slot: slot, now: now)
         case .keepalive:
             guard let message = KeepaliveMessage(payload), message.sessionID == session.id.hex,
                 message.peerID == held.summary.peer.hex

@@ -55,7 +55,7 @@ public struct NodeStateMachine: ~Copyable {
     enum JobOwner {
         case initiation(PeerSlot, index: UInt32, CryptoJob.Work)
         case inbound(InboundKey)
-        case answer(InboundKey, OpenedS1, slot: PeerSlot?, Standing, index: UInt32)
+        case answer(InboundKey, OpenedS1, slot: PeerSlot?, Standing, invitation: UInt32?, index: UInt32)
         /// Throwaway keys for a hop.
         case hop(CircuitPath.Number, hop: Int)
     }
@@ -86,6 +86,8 @@ public struct NodeStateMachine: ~Copyable {
     let ownMAC1Key: MAC1Key
 
     var trust: TrustStore
+    /// By name.
+    var invitations: [UInt32: Invitation] = [:]
     var peers: [PeerSlot: Peer] = [:]
     var slotsByIdentity: [PeerID: PeerSlot] = [:]
     var nextSlot: PeerSlot = 0
@@ -174,10 +176,11 @@ public struct NodeStateMachine: ~Copyable {
             guard case .openedS1(let opened) = result.outcome else { return }
             s1Opened(opened, key: key, now: now)
             startWaiting(now: now)
-        case .answer(let key, let opened, let slot, let standing, let index):
+        case .answer(let key, let opened, let slot, let standing, let invitation, let index):
             jobsForOthers -= 1
             guard case .composedS2(let composed) = result.outcome else { return }
-            s2Composed(composed, for: opened, key: key, slot: slot, standing, index: index, now: now)
+            s2Composed(
+                composed, for: opened, key: key, slot: slot, standing, invitation: invitation, index: index, now: now)
             startWaiting(now: now)
         case .hop(let path, let hop):
             guard case .madeIdentity(let signer) = result.outcome else { return }
@@ -196,7 +199,7 @@ public struct NodeStateMachine: ~Copyable {
         case .inbound(let key):
             jobsForOthers -= 1
             inbound.remove(key)
-        case .answer(let key, _, _, _, let index):
+        case .answer(let key, _, _, _, _, let index):
             jobsForOthers -= 1
             indices[index] = nil
             inbound.remove(key)

@@ -15,8 +15,8 @@ struct Peer {
 
     let slot: PeerSlot
     var configuration: PeerConfiguration
-    /// Configured by the operator; others came by themselves and go with their last session.
-    let isConfigured: Bool
+    /// Configured by the operator, or let in by an invitation; others came by themselves and go with their last session.
+    var isConfigured: Bool
     var place = Place.direct
     /// Who it is; nil until a first contact has told.
     var identity: PeerID?
@@ -40,6 +40,10 @@ struct Peer {
     var chain = PresharedChain()
     /// To be pinned at the first valid DATA.
     var pendingPin: PinnedPeer?
+    /// The inner addresses that it was given for its invitation, for when it asks.
+    var lease: [InterfaceAddress]?
+    /// It has told this node, its guest, the inner addresses.
+    var hasLeased = false
     /// A carrier that the peer was heard on and that it has to prove.
     var move: PathMove?
     /// Until when no other carrier is looked at: the peer answered where it was.

@@ -8,14 +8,25 @@ public final class PresharedKey: Sendable {
     public static let size = 32
 
     let secret: Secret
-    /// The lower 31 bits of psk_id; never 0. Meaningless for a configured key.
+    /// The lower 31 bits of psk_id: of a next_psk or an invitation, never 0; 0 for a configured key.
     let name: UInt32
+    /// Of an invitation: good for a first contact, and never mixed with a next_psk.
+    let isInvitation: Bool
 
     /// A key that the operator gave; traps unless it is 32 bytes.
     public init(configured secret: borrowing Secret) {
         precondition(secret.count == PresharedKey.size, "preshared key size")
         self.secret = secret.copy()
         name = 0
+        isInvitation = false
+    }
+
+    /// The key of an invitation; traps unless it is 32 bytes and the name fits.
+    public init(invitation secret: borrowing Secret, name: UInt32) {
+        precondition(secret.count == PresharedKey.size && Invitation.isName(name), "an invitation's key")
+        self.secret = secret.copy()
+        self.name = name
+        isInvitation = true
     }
 
     /// Whether the operator means the same by both; in constant time.
@@ -28,6 +39,7 @@ public final class PresharedKey: Sendable {
     init(next secret: consuming Secret, sessionID: [UInt8]) {
         self.secret = secret
         name = max(1, sessionID.u32(at: 0) & 0x7FFF_FFFF)
+        isInvitation = false
     }
 }
 
@@ -38,8 +50,13 @@ struct PresharedKeys: Sendable {
     var configured: PresharedKey?
     var chained: PresharedKey?
 
-    /// psk_id: bit 31 = a configured key is mixed; below, the name of a next_psk, or 0.
-    var id: UInt32 { (configured == nil ? 0 : Self.configuredBit) | (chained?.name ?? 0) }
+    init(configured: PresharedKey?, chained: PresharedKey?) {
+        self.configured = configured
+        self.chained = configured?.isInvitation == true ? nil : chained
+    }
+
+    /// psk_id: bit 31 = a configured key is mixed; below, the name of a next_psk or of an invitation, or 0.
+    var id: UInt32 { (configured == nil ? 0 : Self.configuredBit) | (chained?.name ?? configured?.name ?? 0) }
 
     static let configuredBit: UInt32 = 1 << 31
 

@@ -49,6 +49,21 @@ struct ConfigurationDocument: Sendable {
         return 0
     }
 
+    /// Adds a peer that stands in another file.
+    mutating func append(peer fields: [String: ConfigurationValue], at mark: SourceMark) {
+        guard case .list(let entries) = effective("peers") else { return }
+        let path = "peers[\(entries.count)]"
+        values["peers"] = LocatedValue(value: .list(entries + [.map(fields)]), mark: values["peers"]?.mark ?? mark)
+        values[path] = LocatedValue(value: .map(fields), mark: mark)
+        for (key, value) in fields {
+            values["\(path).\(key)"] = LocatedValue(value: value, mark: mark)
+            guard case .list(let list) = value else { continue }
+            for (number, entry) in list.enumerated() {
+                values["\(path).\(key)[\(number)]"] = LocatedValue(value: entry, mark: mark)
+            }
+        }
+    }
+
     // MARK: Sections
 
     private mutating func read(_ root: YAMLNode) {

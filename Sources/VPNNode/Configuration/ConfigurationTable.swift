@@ -6,7 +6,8 @@ internal import VPNCore
 
 enum ConfigurationTable {
     static let sections: [ConfigurationSection] = [
-        peer, security, network, tunnel, dns, peers, bootstrap, rekey, keys, logging, control, relay, obfuscation,
+        peer, security, network, tunnel, dns, peers, bootstrap, rekey, keys, logging, control, invites, relay,
+        obfuscation,
         metrics,
     ]
 
@@ -235,6 +236,18 @@ enum ConfigurationTable {
             ConfigurationKey(
                 "control.group", .text(.namePrefix), default: .text("pqvpn"),
                 "Members of this group of the system may use it, as root may; mode 0660. No effect where there is no such group."
+            ),
+        ])
+
+    private static let invites = ConfigurationSection(
+        "invites", "Letting others in by a link: `pqvpn invite`.",
+        [
+            ConfigurationKey(
+                "invites.file", .text(.path), default: .text("invites.yaml"),
+                "Invitations, and the guests who came by them, who are peers like those of this file; mode 0600."),
+            ConfigurationKey(
+                "invites.endpoint", .text(.endpoint), default: .null,
+                "Where guests find this node: address:port or name:port, as seen from outside. null: `pqvpn invite --endpoint`."
             ),
         ])
 

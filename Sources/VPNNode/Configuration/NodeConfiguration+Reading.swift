@@ -13,12 +13,20 @@ public struct LoadedConfiguration: Sendable {
 
     /// Reads a file. Throws ``ConfigurationError`` with all faults, or ``NodeFailure`` where it cannot be read at all.
     public init(file path: String) throws {
-        try self.init(text: Self.read(path), file: path)
+        var document = try ConfigurationDocument(text: Self.read(path))
+        if let invites = document.effective("invites.file").text {
+            document.addGuests(PathResolver(file: path).absolute(invites))
+        }
+        try self.init(document, file: path)
     }
 
     /// Reads a text; `file` names it and is where relative paths start.
     public init(text: String, file: String) throws {
-        var document = ConfigurationDocument(text: text)
+        try self.init(ConfigurationDocument(text: text), file: file)
+    }
+
+    private init(_ read: ConfigurationDocument, file: String) throws {
+        var document = read
         let configuration = NodeConfiguration(reading: &document, file: file)
         let issues = document.issues.sorted { ($0.mark, $0.key) < ($1.mark, $1.key) }
         guard let configuration, issues.allSatisfy({ $0.severity == .warning }) else {
@@ -103,6 +111,9 @@ extension NodeConfiguration {
             isEnabled: document.boolean("control.enabled"),
             socket: document.effective("control.socket").text.map(paths.absolute), group: document.text("control.group")
         )
+        invites = Invites(
+            file: paths.absolute(document.text("invites.file")),
+            endpoint: document.effective("invites.endpoint").text.map { try! EndpointName($0) })
         metrics = Metrics(
             isEnabled: document.boolean("metrics.prometheus"), bindHost: IPAddress(document.text("metrics.bind_host"))!,
             bindPort: UInt16(document.integer("metrics.bind_port")), isPerPeer: document.boolean("metrics.per_peer"))
@@ -170,7 +181,8 @@ extension ConfigurationDocument {
             endpoint: effective("\(path).endpoint").text.map { try! EndpointName($0) },
             allowedIPs: texts("\(path).allowed_ips").map { try! IPPrefix($0) },
             keepaliveSeconds: UInt16(effective("\(path).keepalive_seconds").integer ?? 0),
-            presharedKeyFile: effective("\(path).psk_file").text.map(paths.absolute), mark: mark(path))
+            presharedKeyFile: effective("\(path).psk_file").text.map(paths.absolute), mark: mark(path),
+            invitation: effective("\(path).invitation").text)
     }
 
     /// Each one once, in the order of the file.

@@ -85,6 +85,8 @@ public struct NodeConfiguration: Sendable {
         public var presharedKeyFile: String?
         /// Where its entry begins in the file.
         public var mark: SourceMark
+        /// The id of the invitation by which it came; nil for a peer of the file.
+        public var invitation: String?
     }
 
     public struct Rekey: Sendable, Hashable {
@@ -101,6 +103,13 @@ public struct NodeConfiguration: Sendable {
         /// Absolute; nil = by the nickname, in the directory of control sockets.
         public var socket: String?
         public var group: String
+    }
+
+    public struct Invites: Sendable, Hashable {
+        /// Absolute.
+        public var file: String
+        /// Where guests find this node.
+        public var endpoint: EndpointName?
     }
 
     public struct Metrics: Sendable, Hashable {
@@ -134,6 +143,7 @@ public struct NodeConfiguration: Sendable {
     public var bootstrapPeers: [EndpointName]
     public var rekey: Rekey
     public var control: Control
+    public var invites: Invites
     public var metrics: Metrics
     public var obfuscation: Obfuscation
     /// Absolute; nil = standard error.

@@ -62,7 +62,7 @@ public enum PersistentIdentity {
     }
 
     /// A directory that nobody else can put files into.
-    private static func prepare(_ path: String) throws {
+    static func prepare(_ path: String) throws {
         let (parent, name) = ProtectedFile.split(path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path)
         do {
             let directory = try OpenFile.directory(parent)

@@ -67,6 +67,28 @@ struct EventLog {
             line(
                 .notice, new == nil ? "the pin of this peer was removed" : "another identity is pinned for this peer",
                 "identity.replaced", nil, fields)
+        case .identityShown(let id, _, let descriptor):
+            line(
+                .debug, "the responder showed itself", "identity.shown", id,
+                ["peer": "\(descriptor.keys.peerID.short)", "peer_id": "\(descriptor.keys.peerID.hex)"])
+        case .invitationRefused(let peer, let invitation, let refusal, let carrier):
+            line(
+                .warning, "a guest was refused: \(text(refusal))", "invitation.refused", nil,
+                [
+                    "peer": "\(peer.short)", "peer_id": "\(peer.hex)", "endpoint": .address(carrier),
+                    "invitation": "\(InvitationID(invitation))", "reason": "\(refusal.rawValue)",
+                ])
+        case .invitationUsed(let peer, let invitation, _, let name):
+            line(
+                .notice, "a guest came with an invitation and is a peer now", "invitation.used", nil,
+                [
+                    "peer": "\(peer.short)", "peer_id": "\(peer.hex)", "peer_name": "\(name)",
+                    "invitation": "\(InvitationID(invitation))",
+                ])
+        case .leased(_, let addresses):
+            line(
+                .info, "the inviter gave this node its inner addresses", "invitation.leased", nil,
+                ["addresses": .array(addresses.map { "\($0)" })])
         case .keepaliveAnswered(_, let roundTrip):
             line(
                 .debug, "keepalive answered", "keepalive.answered", nil,
@@ -156,6 +178,18 @@ struct EventLog {
         case .anonymousPeer: "anonymous peer refused"
         case .notListed: "peer refused: it is not on security.allowlist"
         case .revoked: "REVOKED identity refused"
+        }
+    }
+
+    private func text(_ refusal: InvitationRefusal) -> String {
+        switch refusal {
+        case .unknown: "there is no such invitation"
+        case .expired: "its invitation has expired"
+        case .used: "its invitation was used by others"
+        case .revoked: "its invitation was revoked"
+        case .alreadyPeer: "it is a configured peer already"
+        case .noAddress: "no inner address is left to give"
+        case .local: "its invitation could not be used up on disk"
         }
     }
 

@@ -20,8 +20,12 @@ public actor Node {
         case stop
     }
 
-    private(set) var configuration: NodeConfiguration
+    var configuration: NodeConfiguration
     let knownPeers: KnownPeersStore
+    /// Nil for a node that lets nobody in.
+    let invitations: InvitationStore?
+    /// Sees each event of the core after the log has.
+    private let observer: (@Sendable (Event) -> Void)?
     private let trustWatch: TrustWatch
     private let cryptography: any HandshakeCryptography
     private let ephemerals: EphemeralPool
@@ -63,17 +67,30 @@ public actor Node {
     /// - Parameter onReady: called once, when packets can flow.
     public init(
         configuration: NodeConfiguration, identity: LoadedIdentity, knownPeers: KnownPeersStore,
-        revocations: RevocationList, logger: Logger,
+        revocations: RevocationList, invitations: InvitationStore? = nil, logger: Logger,
         onReady: @escaping @Sendable () -> Void = {}
+    ) throws {
+        try self.init(
+            configuration: configuration, identity: identity, knownPeers: knownPeers, revocations: revocations,
+            invitations: invitations, presharedKeys: PresharedKeyFile.all(of: configuration.peers), logger: logger,
+            observer: nil, onReady: onReady)
+    }
+
+    /// - Parameter presharedKeys: by the name of the peer.
+    init(
+        configuration: NodeConfiguration, identity: LoadedIdentity, knownPeers: KnownPeersStore,
+        revocations: RevocationList, invitations: InvitationStore?, presharedKeys: [String: PresharedKey],
+        logger: Logger, observer: (@Sendable (Event) -> Void)?, onReady: @escaping @Sendable () -> Void
     ) throws {
         self.configuration = configuration
         self.knownPeers = knownPeers
-        trustWatch = TrustWatch(knownPeers: knownPeers, revocations: revocations)
+        self.invitations = invitations
+        self.observer = observer
+        trustWatch = TrustWatch(knownPeers: knownPeers, revocations: revocations, invitations: invitations)
         self.logger = logger
         self.onReady = onReady
         isTemporary = identity.isTemporary
-        let plan = NodePlan(
-            configuration, identity: identity, presharedKeys: try PresharedKeyFile.all(of: configuration.peers))
+        let plan = NodePlan(configuration, identity: identity, presharedKeys: presharedKeys)
         mtu = Int(plan.parameters.mtu)
         tunnelPlan = plan.engine.tunnel
         for warning in plan.warnings { logger.warning("\(warning)", metadata: ["event": "config.warning"]) }
@@ -112,6 +129,7 @@ public actor Node {
     public func run() async throws {
         do throws(EngineError) { try engine.start() } catch { throw NodeFailure(error) }
         makeEphemeral()
+        showInvitations()
         machine.start(now: MonotonicClock.now)
         settle()
         askUntilFound()
@@ -220,9 +238,11 @@ public actor Node {
                     "cannot keep a new peer in \(knownPeers.path): \(error); it will be a first contact again after a restart",
                     metadata: ["event": "peers.not_kept", "peer": "\(pin.peerID.short)"])
             }
+        case .redeem(let claim): redeem(claim)
         case .emit(let event):
             log.record(event)
             metrics.record(event)
+            observer?(event)
             switch event {
             case .keepaliveAnswered(let slot, let roundTrip): answeredPings(slot, roundTrip)
             // Perhaps it lives elsewhere by now.
@@ -297,6 +317,7 @@ public actor Node {
             // What could not be written is believed until the end of the run all the same.
             unkept.removeAll { knownPeers.pin(of: $0.peerID) != nil }
             machine.updatePins(knownPeers.pins + unkept, now: now)
+        case .invitations: showInvitations()
         case .revoked(let ids): machine.updateRevoked(ids, now: now)
         case .refused(let words): logger.error("\(words)", metadata: ["event": "trust.not_read"])
         }
@@ -308,8 +329,17 @@ public actor Node {
     /// nothing: throws ``NodeFailure`` before anything has changed.
     ///
     /// - Parameter plan: made of it.
-    func reconfigure(to new: NodeConfiguration, plan: NodePlan) throws {
+    func reconfigure(to given: NodeConfiguration, plan made: NodePlan) throws {
         let now = MonotonicClock.now
+        var (new, plan) = (given, made)
+        try invitations?.reread()
+        showInvitations()
+        // Whoever came since the file was read is in it by now.
+        for guest in new.addGuests(invitations?.guests ?? [], pins: knownPeers.pins) {
+            plan.peers.append(
+                PeerConfiguration(
+                    name: guest.name, peerID: guest.peerID, endpoint: nil, allowedIPs: guest.allowedIPs))
+        }
         let before = Dictionary(configuration.peers.map { ($0.name, $0.endpoint) }) { first, _ in first }
         let moved = Set(new.peers.filter { before[$0.name] != .some($0.endpoint) }.map(\.name))
         var warnings = plan.warnings

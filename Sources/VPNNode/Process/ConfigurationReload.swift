@@ -85,9 +85,10 @@ actor ConfigurationReload {
 
     private func take(isTrial: Bool) async throws -> ReloadReport {
         let loaded = try LoadedConfiguration(file: file)
-        let new = configuration.taking(live: try run.overridden(loaded.configuration))
+        var new = configuration.taking(live: try run.overridden(loaded.configuration))
         try new.check(pins: knownPeers.pins, revoked: revocations.ids, own: identity.peerID)
         try new.checkNamed()
+        new.dropUnpinnedGuests(knownPeers.pins)
         let keys = try PresharedKeyFile.all(of: new.peers)
         let change = ConfigurationChange(started: started, applied: applied, new: loaded)
         let warnings = loaded.warnings.map { $0.description(file: file) }

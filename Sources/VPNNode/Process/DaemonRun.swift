@@ -71,7 +71,7 @@ public struct DaemonRun: Sendable {
         let notifier = ServiceNotifier(environment: ProcessInfo.processInfo.environment)
         let file = PathResolver(file: "./x").absolute(configurationFile)
         let loaded = try LoadedConfiguration(file: configurationFile)
-        let configuration = try overridden(loaded.configuration)
+        var configuration = try overridden(loaded.configuration)
         let pid = try pidFile.map { try PIDFile(path: PathResolver(file: "./x").absolute($0)) }
         defer { pid?.remove() }
         let limits = configuration.logFileLimits
@@ -96,7 +96,9 @@ public struct DaemonRun: Sendable {
             configuration.identity, nickname: configuration.nickname, unlocker: unlocker)
         let knownPeers = try KnownPeersStore(path: configuration.security.knownPeersFile, unlocker: unlocker)
         let revocations = try RevocationList(path: configuration.security.revokedFile)
+        let invitations = try InvitationStore(path: configuration.invites.file)
         try configuration.check(pins: knownPeers.pins, revoked: revocations.ids, own: identity.peerID)
+        configuration.dropUnpinnedGuests(knownPeers.pins)
         let directory = try runtimeDirectory(configuration, identity)
         defer { directory?.remove() }
         logger.info(
@@ -119,7 +121,7 @@ public struct DaemonRun: Sendable {
         }
         let node = try Node(
             configuration: configuration, identity: identity, knownPeers: knownPeers, revocations: revocations,
-            logger: logger, onReady: { gate.arrive() })
+            invitations: invitations, logger: logger, onReady: { gate.arrive() })
         let reload = ConfigurationReload(
             self, file: file, started: loaded, configuration: configuration, identity: identity,
             knownPeers: knownPeers, revocations: revocations, node: node, notifier: notifier, output: output,

@@ -18,7 +18,8 @@ extension NodeConfiguration {
         let byName = Dictionary(pins.filter { !$0.name.isEmpty }.map { ($0.name, $0.peerID) }) { first, _ in first }
         for (number, peer) in peers.enumerated() {
             let key = "peers[\(number)].peer_id"
-            guard let id = peer.peerID else { continue }
+            // A guest without its pin is no peer, which is no fault of the file.
+            guard let id = peer.peerID, peer.invitation == nil else { continue }
             if id == own {
                 issues.append(
                     ConfigurationIssue(.conflict, key, at: peer.mark, "is this node's own identity: remove the entry"))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Notices that the operator changed known_peers.yaml or the revocation list while the node runs. One look is two stat calls;
+// Notices that the operator changed known_peers.yaml, the revocation list or the invitations while the node runs. One look is two stat calls;
 // files are read only when they changed, and what cannot be read leaves everything as it was.
 internal import Synchronization
 internal import VPNCore
@@ -10,6 +10,8 @@ final class TrustWatch: Sendable {
         /// The store has other pins than it had.
         case pins
         case revoked(Set<PeerID>)
+        /// The store has other invitations than it had.
+        case invitations
         /// The words of the refusal, which name the file.
         case refused(String)
     }
@@ -24,18 +26,21 @@ final class TrustWatch: Sendable {
 
     private let knownPeers: KnownPeersStore
     private let revocations: RevocationList
-    private let stamps = Mutex((Stamp.unknown, Stamp.unknown))
+    private let invitations: InvitationStore?
+    private let stamps = Mutex((Stamp.unknown, Stamp.unknown, Stamp.unknown))
 
-    init(knownPeers: KnownPeersStore, revocations: RevocationList) {
+    init(knownPeers: KnownPeersStore, revocations: RevocationList, invitations: InvitationStore? = nil) {
         self.knownPeers = knownPeers
         self.revocations = revocations
+        self.invitations = invitations
     }
 
     /// What has changed since the last look. Blocks on files: not for an actor's thread, and one call at a time.
     func look() -> [Finding] {
         let (pinsStamp, revokedStamp) = (Self.stamp(of: knownPeers.path), Self.stamp(of: revocations.path))
+        let invitesStamp = invitations.map { Self.stamp(of: $0.path) } ?? .unknown
         let before = stamps.withLock { stamps in
-            defer { stamps = (pinsStamp, revokedStamp) }
+            defer { stamps = (pinsStamp, revokedStamp, invitesStamp) }
             return stamps
         }
         var findings: [Finding] = []
@@ -45,7 +50,17 @@ final class TrustWatch: Sendable {
         if let finding = finding(before.0, pinsStamp, knownPeers.path, { try pins() }) {
             findings.append(finding)
         }
+        if let invitations,
+            let finding = finding(before.2, invitesStamp, invitations.path, { try Self.reread(invitations) })
+        {
+            findings.append(finding)
+        }
         return findings
+    }
+
+    private static func reread(_ invitations: InvitationStore) throws -> Finding {
+        try invitations.reread()
+        return .invitations
     }
 
     private func pins() throws -> Finding {

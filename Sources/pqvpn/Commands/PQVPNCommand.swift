@@ -13,6 +13,7 @@ struct PQVPNCommand: ParsableCommand {
             """,
         version: VersionReport().text,
         subcommands: [
+            InitCommand.self, InviteCommand.self, InvitesCommand.self, JoinCommand.self,
             RunCommand.self, UpCommand.self, DownCommand.self, LockdownCommand.self, StatusCommand.self,
             TopCommand.self, SessionsCommand.self, PingCommand.self, RekeyCommand.self, DropCommand.self,
             LogsCommand.self, LogLevelCommand.self, ReloadCommand.self, KeygenCommand.self, PeerIDCommand.self,

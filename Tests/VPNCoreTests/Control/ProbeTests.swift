@@ -47,6 +47,7 @@ private final class ProbingNode {
         while let action = machine.nextAction() {
             switch action {
             case .transmit(let datagram, _): outbox.append(datagram)
+            case .redeem(let claim): machine.settle(claim, .refused(.unknown), now: now)
             case .run(let job): machine.jobFinished(job.perform(with: cryptography), now: now)
             case .dataPlane(.install(let session)), .dataPlane(.activate(let session, _)):
                 sessions[session.localIndex] = session
