@@ -84,9 +84,11 @@ extension NamespaceTests {
                 let all = try traffic(whole)
                 let final = Self.buckets.union(Self.handshakes).union([Self.pathMTU])
                 #expect(Set(all.tunnelSizes.keys).isSubset(of: final.union(Self.surveyed)), "\(all.tunnelSizes)")
-                #expect(Set(late.tunnelSizes.keys) == final, "\(late.tunnelSizes)")
+                // A renewal may have a token, which needs no datagrams of 128 bytes.
+                let sizes = Set(late.tunnelSizes.keys)
+                #expect(sizes.union([128]) == final, "\(late.tunnelSizes)")
                 #expect((late.tunnelSizes[Self.pathMTU] ?? 0) > 1000, "\(late.tunnelSizes)")
-                #expect(all.foreign.isEmpty, "\(all.foreign)")
+                #expect(late.foreign.isEmpty, "\(late.foreign)")
             }
         }
 
