@@ -207,7 +207,8 @@ import VPNTesting
         var questions: [[UInt8]] = []
         for key in [MAC1Key(responder: client), .unknownResponder] {
             questions.append(
-                S0Message(offers: offers, senderIndex: 5, nonce: [UInt8](repeating: 1, count: 16)).encoded(macKey: key))
+                S0Message(offers: offers, senderIndex: 5, nonce: [UInt8](repeating: 1, count: S0Message.nonceSize))
+                    .encoded(macKey: key))
             questions.append(
                 InfoRequest(index: 0, senderIndex: 5, cookie: [UInt8](repeating: 1, count: 32)).encoded(macKey: key))
         }
