@@ -19,6 +19,12 @@ daemon_ticks() {
     done
     echo "$ticks"
 }
+# Of the middle one of three relays: busy, and packets that it has passed on.
+relay_account() {
+    if [ "$RELAYS" = 3 ] && declare -F relayed_packets >/dev/null; then
+        echo "$(sed 's/.*) //' "/proc/${daemon[r2]}/stat" | awk '{ print $12 + $13 }') $(relayed_packets)"
+    fi
+}
 # Of all programs of other sessions, those included that ended and were waited for. The kernel's own threads (children of 2)
 # work for whoever sends packets, and are left out.
 foreign_ticks() {
@@ -79,11 +85,12 @@ measure_ping() {
 
 # One run of iperf3, whose server is a fresh one; with pings meanwhile if a name for them is given.
 transfer() { # NAME STREAMS UP-OR-DOWN [PINGS]
-    local streams=$2 direction=() server client pings='' before after bytes
+    local streams=$2 direction=() server client pings='' before after bytes relay
     [ "$3" = up ] || direction=(--reverse)
     start "$NSS" server iperf3 --server --one-off --forceflush
     server=$!
     await grep -q "listening on" "$W/server"
+    read -r -a relay <<<"$(relay_account)"
     before=("$(daemon_ticks)" "$(machine_ticks)")
     start "$NSC" client iperf3 --client "$TARGET" --time "$seconds" --parallel "$streams" "${direction[@]}" --json
     client=$!
@@ -97,6 +104,7 @@ transfer() { # NAME STREAMS UP-OR-DOWN [PINGS]
     fi
     finish "$client" || fail "iperf3: $(jq -r '.error // "no word"' "$W/client")"
     after=("$(daemon_ticks)" "$(machine_ticks)")
+    read -r -a relay <<<"${relay[*]} $(relay_account)"
     finish "$server" || true
     if [ -n "$pings" ]; then
         finish "$pings" || true
@@ -107,6 +115,7 @@ transfer() { # NAME STREAMS UP-OR-DOWN [PINGS]
     row "$1" Mbit/s "$(jq '.end.sum_received.bits_per_second / 1e6' "$W/client")"
     row "$1_retransmits" "" "$(jq '.end.sum_sent.retransmits // 0' "$W/client")"
     [ ${#daemon[@]} -eq 0 ] || row "$1_daemons" s/GB "$(calculate "(${after[0]} - ${before[0]}) / 100 / ($bytes / 1e9)")"
+    [ ${#relay[@]} -lt 4 ] || row "$1_relay" µs "$(calculate "(${relay[2]} - ${relay[0]}) * 10000 / (${relay[3]} - ${relay[1]})")"
     row "$1_machine" s/GB "$(calculate "(${after[1]} - ${before[1]}) / 100 / ($bytes / 1e9)")"
 }
 

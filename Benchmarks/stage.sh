@@ -4,6 +4,10 @@
 #        tunnel --- the peer's program --- outer ===cable=== outer --- the peer's program --- tunnel
 #                                          $OC           $OS
 #
+# With RELAYS=3 three more namespaces stand in a row between the two, and nobody has a route beyond its neighbours:
+#
+#     client $OC --- ${OL[0]} relay ${OR[0]} --- ${OL[1]} relay ${OR[1]} --- ${OL[2]} relay ${OR[2]} --- $OS server
+#
 # A peer is a file peers/NAME.sh that defines
 #   describe     prints one line: program, version, what is set
 #   prepare      puts keys and configurations into $W; not timed
@@ -12,20 +16,24 @@
 # and may define
 #   available    status 0 if it can run here, else a line that says what is missing
 #   handshake_milliseconds   what the peer's own log says of its handshake
+#   relayed_packets          what the middle one of three relays has passed on so far, both ways
 #   tidy         removes what it left outside of $W and the namespaces
 # It uses $NSC and $NSS (namespaces), $OC and $OS (outer addresses), $IC and $IS (inner ones), $W (a directory), $BIN (tools),
 # $TAG (unique, six digits), and
-#   bg ROLE NAMESPACE COMMAND...   starts a daemon that stays in the foreground; ROLE is c or s; output to $W/ROLE.log
+#   bg ROLE NAMESPACE COMMAND...   starts a daemon that stays in the foreground; ROLE is c, s, or r1, r2, ... of a relay,
+#                                  with a suffix for its second, third, ... daemon; output to $W/ROLE.log
 #   nsx NAMESPACE COMMAND...       runs a command there
 #   waitlink NAMESPACE INTERFACE   waits for an interface
 #   tunup NAMESPACE INTERFACE ADDRESS/LENGTH MTU
-# It may set TARGET to another address of the server, which is what the client pings and sends to.
+# It may set RELAYS, and TARGET to another address of the server, which is what the client pings and sends to; to $OS by
+# TARGET=outer, since that is not known before RELAYS is. ${NSR[0]}, ... are the relays' namespaces.
 # shellcheck shell=bash
 
 TAG=$(printf '%06x' $((RANDOM << 8 ^ RANDOM)))
 NSC=pqvpn-bench-c-$TAG NSS=pqvpn-bench-s-$TAG
 OC=10.98.0.1 OS=10.98.0.2 IC=10.99.0.1 IS=10.99.0.2
-TARGET=$IS
+TARGET=$IS RELAYS=0
+NSR=() OL=() OR=()
 W=$(mktemp -d)
 # Process ids: of all that was started and has not been waited for, and of the daemons by role.
 started=()
@@ -80,21 +88,37 @@ tunup() {
 
 fail() {
     echo "bench: $name: $*" >&2
-    tail -n 5 "$W"/?.log "$W"/*.errors >&2 2>/dev/null || true
+    tail -n 5 "$W"/[cs].log "$W"/r*.log "$W"/*.errors >&2 2>/dev/null || true
     exit 1
 }
 
+# What follows from RELAYS, once the peer's file has been read.
+plan_stage() {
+    local relay
+    for relay in $(seq "$RELAYS"); do
+        NSR+=("pqvpn-bench-$relay-$TAG") OL+=("10.98.$((relay - 1)).2") OR+=("10.98.$relay.1")
+    done
+    OS=10.98.$RELAYS.2
+    [ "$TARGET" != outer ] || TARGET=$OS
+}
+
 raise_stage() {
-    local place
-    for place in "$NSC" "$NSS"; do
+    local places=("$NSC" "${NSR[@]}" "$NSS") place link
+    for place in "${places[@]}"; do
         ip netns add "$place"
         # Neighbour discovery and the like would be foreign traffic.
         nsx "$place" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
+        ip -n "$place" link set lo up
     done
-    ip link add outer netns "$NSC" type veth peer name outer netns "$NSS"
-    tunup "$NSC" outer "$OC/24" 1500
-    tunup "$NSS" outer "$OS/24" 1500
-    for place in "$NSC" "$NSS"; do ip -n "$place" link set lo up; done
+    for link in $(seq 0 "$RELAYS"); do
+        # The near end is called "outer" at the client, the far one at the server, and both by their side at relays.
+        local near=right far=left
+        [ "$link" -gt 0 ] || near=outer
+        [ "$link" -lt "$RELAYS" ] || far=outer
+        ip link add "$near" netns "${places[link]}" type veth peer name "$far" netns "${places[link + 1]}"
+        tunup "${places[link]}" "$near" "10.98.$link.1/24" 1500
+        tunup "${places[link + 1]}" "$far" "10.98.$link.2/24" 1500
+    done
 }
 
 # Ends what was started here, and whatever else lives in namespaces that were made here; removes those.
@@ -109,7 +133,7 @@ clear_stage() {
     for pid in "${started[@]}"; do wait "$pid" 2>/dev/null || true; done
     started=()
     tidy || true
-    for place in "$NSC" "$NSS"; do ip netns delete "$place" 2>/dev/null || true; done
+    for place in "$NSC" "${NSR[@]}" "$NSS"; do ip netns delete "$place" 2>/dev/null || true; done
     rm -rf "$W"
 }
-alive() { local place; for place in "$NSC" "$NSS"; do ip netns pids "$place" 2>/dev/null || true; done; }
+alive() { local place; for place in "$NSC" "${NSR[@]}" "$NSS"; do ip netns pids "$place" 2>/dev/null || true; done; }

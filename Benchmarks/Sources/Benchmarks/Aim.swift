@@ -59,6 +59,22 @@ struct Aim {
                     comparison.ratio("ping_load_p99", to: wireguard)),
                 Aim("ping, idle, p50: ms", atMost: 0.25, own("ping_p50")),
                 Aim("memory of a daemon under 4 streams: MB", atMost: 30, own("rss_load")),
-            ]
+            ] + relayed(comparison)
+    }
+
+    /// Through relays; left out where nothing of it was measured, which is what happens without being asked for.
+    private static func relayed(_ comparison: Comparison) -> [Aim] {
+        let measured = zip(Comparison.pairs, [3.0, 1.5]).flatMap { pair, aim in
+            [("tcp1_up", "1 stream, up"), ("tcp1_down", "1 stream, down")].map { name, title in
+                Aim(
+                    "\(pair.title), TCP, \(title): / \(pair.base)", atLeast: aim,
+                    comparison.ratio(name, of: pair.subject, to: pair.base))
+            }
+        }
+        let circuit = Comparison.pairs[0].subject
+        let cost = Aim(
+            "a relay's processor time a packet, TCP, 1 stream, up: µs", atMost: 2,
+            comparison.spread("tcp1_up_relay", of: circuit))
+        return (measured + [cost]).filter { $0.measured != nil }
     }
 }

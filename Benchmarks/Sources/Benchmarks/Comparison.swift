@@ -9,6 +9,17 @@ struct Comparison {
     static let subject = "pqvpn"
     /// The practical limit.
     static let limit = "forwarder"
+    /// Whom else to divide by whom: the ways through relays, which `subject` does not go.
+    static let pairs = [
+        Pair(subject: "pqvpn-circuit", base: "wireguard-go-nested", title: "onion of three relays"),
+        Pair(subject: "pqvpn-relay", base: "wireguard-go-relay", title: "one relay, hop by hop"),
+    ]
+
+    struct Pair {
+        let subject: String
+        let base: String
+        let title: String
+    }
 
     /// In the order in which they were first measured.
     let peers: [String]
@@ -66,6 +77,13 @@ struct Quantity {
                 Quantity(name: "tcp1_down_machine", title: "machine, 1 down"),
                 Quantity(name: "tcp4_up_machine", title: "machine, 4 up"),
                 Quantity(name: "tcp4_down_machine", title: "machine, 4 down"),
+            ]
+        ),
+        (
+            "The middle one of three relays: microseconds of its processor time a packet, all of its program's work included",
+            [
+                Quantity(name: "tcp1_up_relay", title: "1 up"), Quantity(name: "tcp1_down_relay", title: "1 down"),
+                Quantity(name: "tcp4_up_relay", title: "4 up"), Quantity(name: "tcp4_down_relay", title: "4 down"),
             ]
         ),
         (

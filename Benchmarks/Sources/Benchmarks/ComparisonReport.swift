@@ -10,7 +10,7 @@ extension Comparison {
         if peers.isEmpty { return [] }
         let list = descriptions.map { "- `\($0.peer)`: \($0.description)" }.joined(separator: "\n")
         let head = ["### \(Chapter.peers.title)"] + (list.isEmpty ? [] : [list])
-        let chapters = head + Quantity.tables.compactMap(table) + [ratioTable].compactMap { $0 }
+        let chapters = head + Quantity.tables.compactMap(table) + [ratioTable, pairTable].compactMap { $0 }
         // A long load alone is no occasion for a verdict.
         return chapters + (Aim.all(self).allSatisfy { $0.measured == nil } ? [] : [verdictTable])
     }
@@ -34,6 +34,17 @@ extension Comparison {
         if lines.isEmpty { return nil }
         return "#### Ratios: \(Self.subject) / the other, within a round\n\n"
             + Self.table(head: [""] + bases.map { "/ \($0)" }, lines)
+    }
+
+    private var pairTable: String? {
+        let pairs = Self.pairs.filter { peers.contains($0.subject) && peers.contains($0.base) }
+        let lines = Quantity.ratios.compactMap { quantity -> [String]? in
+            let cells = pairs.map { Self.cell(ratio(quantity.name, of: $0.subject, to: $0.base)) }
+            return cells.allSatisfy { $0 == "–" } ? nil : [quantity.title] + cells
+        }
+        if lines.isEmpty { return nil }
+        return "#### Through relays, within a round\n\n"
+            + Self.table(head: [""] + pairs.map { "\($0.title): `\($0.subject)` / `\($0.base)`" }, lines)
     }
 
     private var verdictTable: String {
@@ -63,9 +74,14 @@ extension Comparison {
         func line(_ value: some Encodable) throws -> String {
             String(decoding: try encoder.encode(value), as: UTF8.self)
         }
-        let ratios = try peers.filter { $0 != Self.subject }.flatMap { base in
+        let pairs =
+            peers.filter { $0 != Self.subject }.map { (Self.subject, $0) }
+            + Self.pairs.map { ($0.subject, $0.base) }
+        let ratios = try pairs.flatMap { subject, base in
             try Quantity.ratios.compactMap { quantity in
-                try ratio(quantity.name, to: base).map { try line(RatioLine(quantity.name, base, $0)) }
+                try ratio(quantity.name, of: subject, to: base).map {
+                    try line(RatioLine(quantity.name, subject, base, $0))
+                }
             }
         }
         let aims = Aim.all(self).filter { $0.measured != nil }
@@ -83,7 +99,7 @@ extension Comparison {
     private struct RatioLine: Encodable {
         let schema = Report.schema
         let group = "ratios"
-        let peer = Comparison.subject
+        let peer: String
         let base: String
         let name: String
         let median: Double
@@ -91,8 +107,8 @@ extension Comparison {
         let highest: Double
         let rounds: Int
 
-        init(_ name: String, _ base: String, _ spread: Spread) {
-            (self.name, self.base, rounds) = (name, base, spread.count)
+        init(_ name: String, _ peer: String, _ base: String, _ spread: Spread) {
+            (self.name, self.peer, self.base, rounds) = (name, peer, base, spread.count)
             (median, lowest, highest) = (spread.median, spread.lowest, spread.highest)
         }
     }
