@@ -242,6 +242,48 @@ public enum Limits {
     /// for ever where a path is so long that S0 was said twice.
     static let reassembliesPerCircuit = retriesKept
 
+    // MARK: - The quilt (§9)
+
+    /// Carriers of one session at a time.
+    public static let patches = 8
+    /// Packets that wait for earlier ones, a power of two: 120 ms at 200 Mbit/s of full packets. With cells of 1436 bytes they
+    /// take 3 MB.
+    static let resequencedPackets = 2048
+    static let resequencingLeast = TimeSpan.milliseconds(3)
+    static let resequencingMost = TimeSpan.milliseconds(120)
+    /// What is added to what the patches' delays say.
+    static let resequencingMargin = TimeSpan.milliseconds(2)
+    /// How often a patch is asked how it does: service has to move within 0.6 s of its end, and 150 ms · 1.25 + 300 ms is that less
+    /// what a busy machine takes.
+    static let patchProbeBusy = TimeSpan.milliseconds(150)
+    static let patchProbeIdle = TimeSpan.seconds(1)
+    static let patchProbeSuspect = TimeSpan.milliseconds(100)
+    /// A patch that is down is asked as seldom as an idle one: its answer brings it back.
+    static let patchProbeDown = TimeSpan.seconds(1)
+    /// Silence after which a patch is suspect, where three round trips are less.
+    static let patchSilence = TimeSpan.milliseconds(300)
+    /// Probes without an answer, and the time for the last of them, by which a suspect patch is down.
+    static let patchSuspectProbes = 2
+    static let patchSuspicion = TimeSpan.milliseconds(300)
+    /// A patch that has not proven its join by then is down: as long as a move's questions wait.
+    static let patchJoin = TimeSpan.milliseconds(2100)
+    /// Probes whose answers are waited for.
+    static let patchProbesKept = 32
+    /// How long the shortest round trip counts.
+    static let patchShortestKept = TimeSpan.seconds(10)
+    /// A round trip that is so much longer than the shortest one waits in a queue.
+    static let patchQueueTold = TimeSpan.milliseconds(5)
+    /// How much later than by the best patch a packet may arrive by that of its flow: a change costs disorder.
+    static let flowletGain = TimeSpan.milliseconds(5)
+    /// Packets up to so many bytes are small ones: interactive input, and TCP's acknowledgements.
+    static let smallPacket = 256
+    /// Packets that a repair covers: at 3 % loss one of them is missing, and rarely three.
+    static let repairWindow = 32
+    /// Counters whose packets are kept for repairs: a window, and what other patches are behind.
+    static let repairMemory = 256
+    /// Repairs that wait for others.
+    static let repairEquations = 16
+
     // MARK: - Packets that wait for a session
 
     /// One peer's queue: the first flight of a TCP connection or a short burst of datagrams, not a buffer for a flow.

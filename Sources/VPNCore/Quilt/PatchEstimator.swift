@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one end knows of one patch (§9), from the answers to its probes: round trip, jitter, loss, delivery rate, delay over the
+// quickest. The reports are a peer's word: nothing here believes more than what this end has sent.
+
+struct PatchEstimator: Sendable {
+    /// What was sent, when a probe went.
+    private struct Sent {
+        var number: UInt32
+        var at: Instant
+        var packets: UInt64
+        var bytes: UInt64
+    }
+
+    /// What the last report that was believed said.
+    private struct Seen {
+        var number: UInt32
+        var at: Instant
+        var receivedAt: UInt64
+        var sentPackets: UInt64
+        var packets: UInt64
+        var bytes: UInt64
+    }
+
+    /// RFC 6298; nil before the first answer.
+    private(set) var roundTrip: TimeSpan?
+    private(set) var variation = TimeSpan.zero
+    /// The shortest round trip of the last 10 s or so.
+    private(set) var shortest: TimeSpan?
+    /// RFC 3550 §6.4.1, of the way there.
+    private(set) var jitter = TimeSpan.zero
+    /// Packets lost of a thousand, an average over some reports.
+    private(set) var lossPerMille = 0
+    /// Bytes a second that arrived at most in the last ten round trips; 0 before anything is known.
+    private(set) var delivered: UInt64 = 0
+    /// More was sent than arrived in time: `delivered` is what the patch can do, and not what was asked of it.
+    private(set) var isSaturated = false
+    /// Microseconds between the two clocks plus the way there: to be compared with that of other patches to the same peer only.
+    private(set) var offset: Int64?
+    /// Bytes under way when the last probe went, as far as the reports tell.
+    private(set) var backlog: UInt64 = 0
+
+    private var outstanding: [Sent] = []
+    private var seen: Seen?
+    private var lossAverage = 0.0
+    private var jitterAverage = 0.0
+    private var lastTransit: Int64?
+    private var rates: [(at: Instant, rate: UInt64)] = []
+    private var shortestAt = Instant.origin
+    private var number: UInt32 = 0
+
+    init() {}
+
+    // MARK: - Probes
+
+    /// The next probe, which is thereby under way.
+    mutating func probe(patch: UInt8, packets: UInt64, bytes: UInt64, now: Instant) -> PatchProbe {
+        number &+= 1
+        outstanding.append(Sent(number: number, at: now, packets: packets, bytes: bytes))
+        if outstanding.count > Limits.patchProbesKept { outstanding.removeFirst() }
+        return PatchProbe(
+            patch: patch, number: number, sentAt: now.nanoseconds / 1000, packets: packets, bytes: bytes)
+    }
+
+    /// When the oldest probe without an answer went; nil if there is none.
+    var unansweredSince: Instant? { outstanding.first?.at }
+    var unanswered: Int { outstanding.count }
+
+    // MARK: - Reports
+
+    /// False for a report that answers nothing that is under way, or that claims what cannot be: it changes nothing.
+    mutating func receive(_ report: PatchReport, now: Instant) -> Bool {
+        guard let place = outstanding.firstIndex(where: { $0.number == report.number }) else { return false }
+        let sent = outstanding[place]
+        // What was sent after the probe may be in the report, too, but never more than there is room for in a round trip; what went
+        // before it may be lost, and what came before can never become less.
+        guard report.sentAt == sent.at.nanoseconds / 1000,
+            seen.map({ report.packets >= $0.packets && report.bytes >= $0.bytes }) ?? true
+        else { return false }
+        // Answers to later probes say all that those to earlier ones would.
+        outstanding.removeFirst(place + 1)
+        let trip = now.since(sent.at)
+        noteTrip(trip, now: now)
+        noteTransit(Int64(bitPattern: report.receivedAt &- report.sentAt))
+        if let seen, report.number &- seen.number < 1 << 31 {
+            noteLoss(sent: sent.packets &- seen.sentPackets, came: report.packets - seen.packets)
+            noteRate(report, since: seen, trip: trip, now: now)
+        }
+        backlog = sent.bytes > report.bytes ? sent.bytes - report.bytes : 0
+        seen = Seen(
+            number: report.number, at: now, receivedAt: report.receivedAt, sentPackets: sent.packets,
+            packets: report.packets, bytes: report.bytes)
+        return true
+    }
+
+    /// RFC 6298 §2.
+    private mutating func noteTrip(_ trip: TimeSpan, now: Instant) {
+        if let smooth = roundTrip {
+            let difference = max(smooth, trip).since(min(smooth, trip))
+            variation = TimeSpan(nanoseconds: (variation.nanoseconds * 3 + difference.nanoseconds) / 4)
+            roundTrip = TimeSpan(nanoseconds: (smooth.nanoseconds * 7 + trip.nanoseconds) / 8)
+        } else {
+            roundTrip = trip
+            variation = TimeSpan(nanoseconds: trip.nanoseconds / 2)
+        }
+        if shortest.map({ trip <= $0 }) ?? true || now.since(shortestAt) > Limits.patchShortestKept {
+            shortest = trip
+            shortestAt = now
+        }
+    }
+
+    private mutating func noteTransit(_ transit: Int64) {
+        if let lastTransit {
+            let change = Double(distance(transit, lastTransit))
+            jitterAverage += (min(change, 1e6) - jitterAverage) / 16
+            jitter = TimeSpan(nanoseconds: UInt64(jitterAverage * 1000))
+        }
+        lastTransit = transit
+        offset = offset.map { $0 &+ (transit &- $0) / 8 } ?? transit
+    }
+
+    private mutating func noteLoss(sent: UInt64, came: UInt64) {
+        guard sent > 0 else { return }
+        // More may come than went between two probes, since those of before arrive, too: that is no negative loss.
+        let lost = came >= sent ? 0 : Double(sent - came) / Double(sent)
+        // So many packets weigh as one eighth; fewer say less.
+        let weight = min(Double(sent) / 64, 1) / 8
+        lossAverage += (lost - lossAverage) * weight
+        lossPerMille = Int((lossAverage * 1000).rounded())
+    }
+
+    private mutating func noteRate(_ report: PatchReport, since seen: Seen, trip: TimeSpan, now: Instant) {
+        // The reporter's clock measures between arrivals; ours bounds what it may claim.
+        let theirs = report.receivedAt &- seen.receivedAt
+        let ours = now.since(seen.at).nanoseconds / 1000
+        guard theirs > 0, theirs < 1 << 40 else { return }
+        let span = max(theirs, ours / 2, 1000)
+        let rate = (report.bytes - seen.bytes).multipliedFullWidth(by: 1_000_000)
+        guard rate.high < span else { return }
+        let sample = span.dividingFullWidth(rate).quotient
+        let window = max(trip * 10, .seconds(1))
+        rates.removeAll { now.since($0.at) > window || $0.rate <= sample }
+        rates.append((now, sample))
+        delivered = rates.map(\.rate).max() ?? 0
+        // A queue that stands: the trip is longer than the shortest by more than jitter explains.
+        let rest = shortest ?? trip
+        let queue = trip.nanoseconds > rest.nanoseconds ? trip.nanoseconds - rest.nanoseconds : 0
+        isSaturated = queue > max(Limits.patchQueueTold.nanoseconds, jitter.nanoseconds * 4) || lossPerMille > 20
+    }
+}
+
+extension TimeSpan {
+    fileprivate func since(_ other: TimeSpan) -> TimeSpan {
+        TimeSpan(nanoseconds: nanoseconds > other.nanoseconds ? nanoseconds - other.nanoseconds : 0)
+    }
+}
+
+/// The distance of two numbers, at most the largest there is.
+private func distance(_ a: Int64, _ b: Int64) -> Int64 {
+    let (difference, overflow) = a.subtractingReportingOverflow(b)
+    return overflow || difference == .min ? .max : abs(difference)
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which patch a packet goes by (§9): the sender's own choice, packet by packet. It knows conditions, sizes and flows; it neither sends
+// nor measures. One value per worker.
+
+/// How packets are spread over patches.
+public enum QuiltScheduler: String, Hashable, Sendable, CaseIterable {
+    /// The patch with the shortest round trip.
+    case minrtt
+    /// The patch by which the packet is predicted to arrive first.
+    case edpf
+    /// In proportion to what the patches can do.
+    case weighted
+    /// Every packet by the two best patches.
+    case redundant
+    /// As `edpf`, with repairs of lost packets by another patch.
+    case fec
+}
+
+/// What is thought of one patch at the moment.
+struct PatchCondition: Equatable, Sendable {
+    var state = PatchState.joining
+    /// RFC 6298.
+    var roundTrip = TimeSpan.milliseconds(100)
+    var variation = TimeSpan.milliseconds(50)
+    /// The way there, less that of the quickest patch.
+    var delay = TimeSpan.zero
+    /// Bytes a second; 0 where it is not known yet.
+    var rate: UInt64 = 0
+    /// That is what it can do; else it can do at least so much.
+    var isRateKnown = false
+    var lossPerMille = 0
+
+    var carries: Bool { state == .up }
+}
+
+/// Where a packet goes, and where its copy.
+struct PatchChoice: Equatable, Sendable {
+    var first: Int
+    var copy: Int?
+}
+
+struct PatchScheduler: Sendable {
+    let kind: QuiltScheduler
+    /// Of `redundant`: whether small packets and those of DSCP EF alone are doubled.
+    let doublesSmallOnly: Bool
+    private(set) var conditions: [PatchCondition] = []
+    /// Until when what was given to each patch keeps it busy.
+    private var busyUntil: [Instant] = []
+    /// What each patch was given, by its weight.
+    private var served: [Double] = []
+    /// Of `minrtt`: the patch in use, and how often in a row another one was better.
+    private var preferred: (patch: Int, rivals: Int)?
+    private var flows: [(patch: UInt8, at: Instant)]
+
+    private static let flowCount = 256
+
+    init(_ kind: QuiltScheduler, doublesSmallOnly: Bool = false) {
+        self.kind = kind
+        self.doublesSmallOnly = doublesSmallOnly
+        flows = Array(repeating: (.max, .origin), count: Self.flowCount)
+    }
+
+    // MARK: - Conditions
+
+    /// What was learnt of the patches.
+    mutating func update(_ conditions: [PatchCondition]) {
+        precondition(conditions.count <= Limits.patches)
+        let before = self.conditions
+        self.conditions = conditions
+        while busyUntil.count < conditions.count {
+            busyUntil.append(.origin)
+            served.append(0)
+        }
+        for patch in conditions.indices where conditions[patch].carries {
+            guard patch >= before.count || !before[patch].carries else { continue }
+            // What it was not given while it carried nothing is not made up for.
+            let others = conditions.indices.filter { $0 != patch && $0 < before.count && before[$0].carries }
+            served[patch] = max(served[patch], others.map { served[$0] }.min() ?? 0)
+        }
+        if kind == .minrtt { prefer() }
+    }
+
+    /// What a report tells of the bytes that are under way beyond what the way itself holds: the scheduler's own account is of what
+    /// it gave, and knows of no loss and no other sender.
+    mutating func correct(patch: Int, queued: UInt64, now: Instant) {
+        guard patch < conditions.count, conditions[patch].rate > 0 else { return }
+        busyUntil[patch] = now + Self.time(for: Int(min(queued, 1 << 32)), at: conditions[patch].rate)
+    }
+
+    // MARK: - Choice
+
+    /// - Parameters:
+    ///   - flow: a hash of the packet's flow.
+    ///   - bytes: of the datagram.
+    ///   - isExpress: whether its DSCP is EF.
+    /// - Returns: nil where no patch carries.
+    mutating func choose(flow: UInt32, bytes: Int, isExpress: Bool = false, now: Instant) -> PatchChoice? {
+        guard let first = pick(flow: flow, bytes: bytes, now: now) else { return nil }
+        give(bytes, to: first, now: now)
+        guard kind == .redundant, !doublesSmallOnly || isExpress || bytes <= Limits.smallPacket,
+            let copy = earliest(bytes, now: now, but: first)
+        else { return PatchChoice(first: first) }
+        give(bytes, to: copy, now: now)
+        return PatchChoice(first: first, copy: copy)
+    }
+
+    /// Another patch than this one, for what may be lost with it: a repair, or a packet sent again.
+    mutating func other(than patch: Int, bytes: Int, now: Instant) -> Int? {
+        guard let other = earliest(bytes, now: now, but: patch) else { return nil }
+        give(bytes, to: other, now: now)
+        return other
+    }
+
+    private mutating func pick(flow: UInt32, bytes: Int, now: Instant) -> Int? {
+        switch kind {
+        case .minrtt:
+            if let preferred, conditions[preferred.patch].carries { return preferred.patch }
+            return quickest
+        case .weighted: return leastServed
+        case .edpf, .redundant, .fec: break
+        }
+        guard let best = earliest(bytes, now: now) else { return nil }
+        let slot = Int(flow & UInt32(Self.flowCount - 1))
+        let pinned = Int(flows[slot].patch)
+        flows[slot].at = now
+        if pinned < conditions.count, conditions[pinned].carries, pinned != best,
+            arrival(bytes, by: pinned, now: now).since(arrival(bytes, by: best, now: now)) <= Limits.flowletGain
+        {
+            return pinned
+        }
+        flows[slot].patch = UInt8(best)
+        return best
+    }
+
+    /// When the last byte would be there by a patch, less what the quickest patch takes.
+    private func arrival(_ bytes: Int, by patch: Int, now: Instant) -> Instant {
+        let condition = conditions[patch]
+        // A lost packet comes a round trip later, if somebody sends it again.
+        let risk = condition.roundTrip.nanoseconds / 500 * UInt64(condition.lossPerMille)
+        let queued = condition.isRateKnown ? max(busyUntil[patch], now) : now
+        return queued + condition.delay + TimeSpan(nanoseconds: risk) + Self.time(for: bytes, at: condition.rate)
+    }
+
+    private func earliest(_ bytes: Int, now: Instant, but excluded: Int = -1) -> Int? {
+        var best: (patch: Int, at: Instant)?
+        for patch in conditions.indices where patch != excluded && conditions[patch].carries {
+            let at = arrival(bytes, by: patch, now: now)
+            if best.map({ at < $0.at }) ?? true { best = (patch, at) }
+        }
+        return best?.patch
+    }
+
+    private mutating func give(_ bytes: Int, to patch: Int, now: Instant) {
+        let condition = conditions[patch]
+        if condition.rate > 0 {
+            busyUntil[patch] = max(busyUntil[patch], now) + Self.time(for: bytes, at: condition.rate)
+        }
+        served[patch] += Double(bytes) / weight(condition)
+    }
+
+    private static func time(for bytes: Int, at rate: UInt64) -> TimeSpan {
+        rate == 0 ? .zero : TimeSpan(nanoseconds: UInt64(Double(bytes) * 1e9 / Double(rate)))
+    }
+
+    // MARK: - Weights
+
+    private func weight(_ condition: PatchCondition) -> Double {
+        let arrives = 1 - Double(min(condition.lossPerMille, 999)) / 1000
+        return max(Double(condition.rate), 1) * arrives * arrives
+    }
+
+    private var leastServed: Int? {
+        var best: Int?
+        for patch in conditions.indices where conditions[patch].carries {
+            if best.map({ served[patch] < served[$0] }) ?? true { best = patch }
+        }
+        return best
+    }
+
+    // MARK: - The shortest round trip
+
+    private func cost(_ patch: Int) -> UInt64 {
+        conditions[patch].roundTrip.nanoseconds + 2 * conditions[patch].variation.nanoseconds
+    }
+
+    private var quickest: Int? {
+        var best: Int?
+        for patch in conditions.indices where conditions[patch].carries {
+            if best.map({ cost(patch) < cost($0) }) ?? true { best = patch }
+        }
+        return best
+    }
+
+    /// Goes over to a patch that was better by a tenth, and by 5 ms, three times in a row.
+    private mutating func prefer() {
+        guard let best = quickest else { return preferred = nil }
+        guard let current = preferred, conditions[current.patch].carries else { return preferred = (best, 0) }
+        let own = cost(current.patch)
+        let gain = max(own / 10, Limits.flowletGain.nanoseconds)
+        if best != current.patch, cost(best) + gain < own {
+            preferred = current.rivals >= 2 ? (best, 0) : (current.patch, current.rivals + 1)
+        } else {
+            preferred = (current.patch, 0)
+        }
+    }
+}
