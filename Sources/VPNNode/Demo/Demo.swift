@@ -15,20 +15,24 @@ public struct Demo {
         /// Leaves the hosts and the daemons behind.
         public var keepsHosts: Bool
         public var isJSON: Bool
+        /// Relays of a circuit, the exit among them; nil shows two hosts and a tunnel.
+        public var hops: Int?
 
-        public init(seconds: Int = 3, keepsHosts: Bool = false, isJSON: Bool = false) {
+        public init(seconds: Int = 3, keepsHosts: Bool = false, isJSON: Bool = false, hops: Int? = nil) {
             self.seconds = seconds
+            self.hops = hops
             self.keepsHosts = keepsHosts
             self.isJSON = isJSON
         }
 
         var arguments: [String] {
-            ["--seconds", "\(seconds)"] + (keepsHosts ? ["--keep"] : []) + (isJSON ? ["--json"] : [])
+            ["--seconds", "\(seconds)"] + (hops.map { ["--circuit", "\($0)"] } ?? []) + (keepsHosts ? ["--keep"] : [])
+                + (isJSON ? ["--json"] : [])
         }
     }
 
     public enum Outcome: Sendable {
-        case finished(DemoReport)
+        case finished(any DemoResult)
         /// The run was done, and told of, by another process, which ended with this status.
         case delegated(status: Int32)
     }
@@ -56,22 +60,35 @@ public struct Demo {
         case .elsewhere(let status): return .delegated(status: status)
         case .here: break
         }
+        if let hops = options.hops {
+            let stage = CircuitStage(
+                hops: hops, suffix: suffix, tools: try CircuitTools(tools), scratch: scratch, say: say)
+            return .finished(
+                try play(stage.perform, keepText: { stage.keepText }, clear: stage.clear, isKept: &isKept))
+        }
         let hosts = [(1, "a"), (2, "b")].map { number, letter in
             DemoHost(letter: letter, number: number, suffix: suffix, tools: tools, directory: scratch)
         }
         let stage = DemoStage(hosts: hosts, tools: tools, scratch: scratch, seconds: options.seconds, say: say)
+        return .finished(try play(stage.perform, keepText: { stage.keepText }, clear: stage.clear, isKept: &isKept))
+    }
+
+    /// Performs, and clears the stage whatever comes of it, unless it is to stay.
+    private func play<Result: DemoResult>(
+        _ perform: () throws -> Result, keepText: () -> String, clear: () -> Void, isKept: inout Bool
+    ) throws -> Result {
         do {
-            let report = try stage.perform()
+            let report = try perform()
             if options.keepsHosts {
                 isKept = true
-                say(stage.keepText)
+                say(keepText())
             } else {
-                stage.clear()
-                say("Both hosts, their daemons and their files are removed.")
+                clear()
+                say("All hosts, their daemons and their files are removed.")
             }
-            return .finished(report)
+            return report
         } catch {
-            stage.clear()
+            clear()
             throw error
         }
     }

@@ -38,6 +38,11 @@ struct DemoTools: Sendable {
         }
     }
 
+    /// Where a program is; nil where it is not.
+    static func path(of tool: String) -> String? {
+        searchPath.map { "\($0)/\(tool)" }.first { FileManager.default.isExecutableFile(atPath: $0) }
+    }
+
     /// PATH, and the directories of system programs, which PATH of an ordinary user may lack.
     private static var searchPath: [String] {
         let path = ProcessInfo.processInfo.environment["PATH"] ?? ""

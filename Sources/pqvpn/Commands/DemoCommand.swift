@@ -15,6 +15,9 @@ struct DemoCommand: ParsableCommand {
     @Option(help: "Length of the TCP run in seconds, 1 to 600.")
     var seconds = 3
 
+    @Option(help: "Show a circuit through so many relays, 2 to 4, to a web server instead.")
+    var circuit: Int?
+
     @Flag(help: "Leave the hosts up and print how to enter and how to remove them.")
     var keep = false
 
@@ -23,6 +26,9 @@ struct DemoCommand: ParsableCommand {
 
     func validate() throws {
         guard (1...600).contains(seconds) else { throw ValidationError("--seconds takes 1 to 600") }
+        guard circuit.map({ (2...4).contains($0) }) ?? true else {
+            throw ValidationError("--circuit takes 2 to 4 relays: with more no IPv6 fits into a path of 1500 bytes")
+        }
     }
 
     func run() throws {
@@ -31,7 +37,7 @@ struct DemoCommand: ParsableCommand {
             // A reader that went away is no reason to leave the hosts behind.
             try? (json ? FileHandle.standardError : FileHandle.standardOutput).write(contentsOf: line)
         }
-        let options = Demo.Options(seconds: seconds, keepsHosts: keep, isJSON: json)
+        let options = Demo.Options(seconds: seconds, keepsHosts: keep, isJSON: json, hops: circuit)
         do {
             switch try Demo(options, say: say).run() {
             case .delegated(let status): throw ExitCode(status)

@@ -36,7 +36,12 @@ import Testing
 
     /// The random part of the names of a run, by its own words.
     private func suffix(_ text: String) -> String? {
-        text.split(separator: "pqvpn-demo-a-").dropFirst().first.map { String($0.prefix(6)) }
+        for name in ["a", "client"] {
+            if let rest = text.split(separator: "pqvpn-demo-\(name)-").dropFirst().first {
+                return String(rest.prefix(6))
+            }
+        }
+        return nil
     }
 
     private func expectNothingLeft(_ outcome: DemoProcess.Outcome) throws {
@@ -45,6 +50,21 @@ import Testing
         #expect(!names.contains { $0.hasSuffix(suffix) }, "no host is left")
         let files = try FileManager.default.contentsOfDirectory(atPath: FileManager.default.temporaryDirectory.path)
         #expect(!files.contains { $0.hasSuffix(suffix) }, "no file is left")
+    }
+
+    @Test func showsACircuitWhoseRelaysKnowNoMoreThanTheirNeighbours() throws {
+        guard let outcome = try run(["--json", "--circuit", "3"]) else { return }
+        #expect(outcome.status == 0, "\(outcome.errors)\n\(outcome.output)")
+        let parsed = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8))
+        let object = try #require(parsed as? [String: Any], "one object and nothing else on standard output")
+        #expect(object["ok"] as? Bool == true, "\(outcome.output)")
+        #expect(object["schema"] as? String == "pqvpn.demo.circuit/1")
+        let relays = try #require(object["relays"] as? [[String: Any]])
+        #expect(relays.map { $0["sees_client"] as? Bool } == [true, false, false])
+        #expect(relays.map { $0["sees_server"] as? Bool } == [false, false, true])
+        #expect(relays.map { $0["sees_page"] as? Bool } == [false, false, true])
+        #expect(outcome.errors.contains("What each relay could see"))
+        try expectNothingLeft(outcome)
     }
 
     @Test func showsATunnelThatHidesItsContent() throws {

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the circuit's demonstration needs beside the tools of all demonstrations.
+internal import Foundation
+
+struct CircuitTools {
+    let common: DemoTools
+    let curl: String
+    let python: String
+
+    init(_ common: DemoTools) throws {
+        self.common = common
+        let needed = [("curl", "curl"), ("python3", "python3"), ("nft", "nftables")]
+        let missing = needed.filter { DemoTools.path(of: $0.0) == nil }
+        guard missing.isEmpty, let curl = DemoTools.path(of: "curl"), let python = DemoTools.path(of: "python3") else {
+            throw NodeFailure(
+                .failure,
+                "missing: \(missing.map(\.0).joined(separator: ", ")). On Debian: sudo apt-get install "
+                    + "--no-install-recommends \(missing.map(\.1).joined(separator: " "))")
+        }
+        (self.curl, self.python) = (curl, python)
+    }
+}
