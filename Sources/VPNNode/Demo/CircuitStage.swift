@@ -244,7 +244,7 @@ final class CircuitStage {
             let removal = hosts.map { "ip netns delete \($0.namespace)" }.joined(separator: "; ")
             lines += ["To remove them:", "  \(end); \(removal); rm -r \(scratch)"]
         }
-        lines.append("To ask a node: pqvpn circuits --node \(scratch)/node-client/control.sock")
+        lines.append("To ask a node: pqvpn circuits --socket \(scratch)/node-client/control.sock")
         return lines.joined(separator: "\n")
     }
 }
