@@ -4,6 +4,7 @@
 //     client ==cable 0== relay 1 ==cable 1== relay 2 ==cable 2== relay 3, the exit ==cable 3== web server
 internal import Foundation
 internal import VPNCore
+internal import VPNCrypto
 
 final class CircuitStage {
     private let hops: Int

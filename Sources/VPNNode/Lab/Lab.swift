@@ -70,7 +70,7 @@ public struct Lab {
         }
         for host in hosts {
             let others = known.filter { $0.host.number != host.number }
-            let store = KnownPeersStore(path: "\(host.keys)/known_peers.yaml")
+            let store = try KnownPeersStore(path: "\(host.keys)/known_peers.yaml")
             for other in others {
                 try store.add(
                     PinnedPeer(keys: other.descriptor.keys, name: other.host.name, origin: .operatorAdded))

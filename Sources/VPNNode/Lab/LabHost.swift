@@ -2,6 +2,7 @@
 // One host of the lab: a namespace with one cable to the lab's switch, a daemon, and the names and addresses of both.
 internal import Foundation
 internal import VPNCore
+internal import VPNCrypto
 
 struct LabHost: Sendable {
     /// 1, 2, …
