@@ -41,7 +41,7 @@ final class CircuitDemoNode {
     ///   - hops: of the client's circuit, the exit last.
     ///   - networks: that the exit lets guests reach, and where the client's packets shall go.
     func configure(neighbours: [Neighbour], hops: [CircuitDemoNode] = [], networks: [String]) throws {
-        let store = KnownPeersStore(path: "\(directory)/known_peers.yaml")
+        let store = try KnownPeersStore(path: "\(directory)/known_peers.yaml")
         let known = role == .client ? hops : neighbours.map(\.node)
         for other in known {
             try store.add(PinnedPeer(keys: other.descriptor.keys, name: other.name, origin: .operatorAdded))

@@ -4,6 +4,7 @@
 //     client ==cable 0== relay 1 ==cable 1== relay 2 ==cable 2== relay 3, the exit ==cable 3== web server
 internal import Foundation
 internal import VPNCore
+internal import VPNCrypto
 
 final class CircuitStage {
     private let hops: Int
@@ -244,7 +245,7 @@ final class CircuitStage {
             let removal = hosts.map { "ip netns delete \($0.namespace)" }.joined(separator: "; ")
             lines += ["To remove them:", "  \(end); \(removal); rm -r \(scratch)"]
         }
-        lines.append("To ask a node: pqvpn circuits --node \(scratch)/node-client/control.sock")
+        lines.append("To ask a node: pqvpn circuits --socket \(scratch)/node-client/control.sock")
         return lines.joined(separator: "\n")
     }
 }

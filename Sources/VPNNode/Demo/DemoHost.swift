@@ -19,9 +19,16 @@ struct DemoHost: Sendable {
     private static let outerNetwork = 99
 
     init(letter: String, number: Int, suffix: String, tools: DemoTools, directory: String) {
+        self.init(
+            letter: letter, number: number, namespace: "pqvpn-demo-\(letter)-\(suffix)", tools: tools,
+            directory: directory)
+    }
+
+    /// A host whose namespace has a name of the caller's choice.
+    init(letter: String, number: Int, namespace: String, tools: DemoTools, directory: String) {
         self.letter = letter
         self.number = number
-        namespace = "pqvpn-demo-\(letter)-\(suffix)"
+        self.namespace = namespace
         self.tools = tools
         self.directory = directory
     }

@@ -19,7 +19,7 @@ struct PQVPNCommand: ParsableCommand {
             LogsCommand.self, LogLevelCommand.self, ReloadCommand.self, KeygenCommand.self, PeerIDCommand.self,
             IdentityCommand.self,
             PeersCommand.self, ConfigCommand.self, DoctorCommand.self, SelfTestCommand.self, VersionCommand.self,
-            DemoCommand.self, CompletionsCommand.self, ManCommand.self,
+            DemoCommand.self, LabCommand.self, CompletionsCommand.self, ManCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
 }
