@@ -101,6 +101,7 @@ public struct NetcheckRun: Sendable {
             revocations: RevocationList(path: configuration.security.revokedFile), invitations: nil,
             presharedKeys: PresharedKeyFile.all(of: configuration.peers),
             logger: Logger(label: "netcheck") { _ in SwiftLogNoOpLogHandler() }, observer: nil, onReady: {})
+        await node.expectNetcheck()
         let running = Task { try await node.run() }
         let answer = await body(node)
         running.cancel()

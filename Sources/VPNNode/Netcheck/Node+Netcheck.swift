@@ -49,8 +49,7 @@ extension Node {
 
     /// What kinds of handshake datagrams come from a place that is called, until one of a kind is among them.
     func listen(to endpoint: Endpoint, until wanted: DatagramType, within limit: Duration) async -> Set<DatagramType> {
-        netcheck = NetcheckFindings(called: [endpoint])
-        defer { netcheck = nil }
+        expectNetcheck()
         let end = ContinuousClock.now + limit
         while ContinuousClock.now < end, netcheck?.heard[endpoint]?.contains(wanted) != true {
             do { try await Task.sleep(for: Self.netcheckBeat, clock: .continuous) } catch { break }
@@ -58,9 +57,15 @@ extension Node {
         return netcheck?.heard[endpoint] ?? []
     }
 
-    func netcheckPeers(within limit: Duration) async -> [NetcheckPeer] {
+    /// Listens from now on; for a node that does not run yet, whose first answer may come at once.
+    func expectNetcheck() {
+        guard netcheck == nil else { return }
         let called = Set(machine.snapshot(now: MonotonicClock.now).compactMap(\.endpoint))
-        if netcheck == nil { netcheck = NetcheckFindings(called: called) }
+        netcheck = NetcheckFindings(called: called)
+    }
+
+    func netcheckPeers(within limit: Duration) async -> [NetcheckPeer] {
+        expectNetcheck()
         netcheck?.lookers += 1
         defer {
             netcheck?.lookers -= 1
