@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/timex.h>
 #include <sys/resource.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -67,6 +68,14 @@ uint64_t clinux_boottime(void) {
     struct timespec now;
     clock_gettime(CLOCK_BOOTTIME, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+long clinux_clock_error(void) {
+    // Without a mode it only reads, and asks for no privilege.
+    struct timex facts = {0};
+    int state = adjtimex(&facts);
+    if (state < 0) return -errno;
+    return state == TIME_ERROR || (facts.status & STA_UNSYNC) ? -EAGAIN : facts.maxerror;
 }
 
 int clinux_epoll_open(void) {

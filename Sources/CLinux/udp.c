@@ -119,6 +119,18 @@ int clinux_udp_route_mtu(const struct clinux_address *address, uint32_t mark) {
     return result < 0 ? -error : mtu;
 }
 
+int clinux_udp_route_source(const struct clinux_address *address, uint32_t mark, struct clinux_address *source) {
+    int family = is_mapped(address) ? 4 : 6;
+    int fd = clinux_udp_open(family);
+    if (fd < 0) return fd;
+    if (mark) clinux_udp_mark(fd, mark);
+    union any_address remote;
+    socklen_t size = encode(&remote, family, address);
+    int result = connect(fd, &remote.any, size) < 0 ? -errno : clinux_udp_local_address(fd, source);
+    close(fd);
+    return result;
+}
+
 int clinux_udp_local_address(int fd, struct clinux_address *address) {
     union any_address local;
     socklen_t size = sizeof local;

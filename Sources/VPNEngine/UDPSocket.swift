@@ -154,6 +154,13 @@ public enum Route {
         let result = unsafe clinux_udp_route_mtu(&address, mark ?? 0)
         return result > 0 ? Int(result) : nil
     }
+
+    /// The address that packets to an endpoint would be sent from, with any port; nil where there is no route.
+    public static func source(to endpoint: Endpoint, mark: UInt32? = nil) -> Endpoint? {
+        var (address, source) = (clinux_address(endpoint), clinux_address())
+        // SAFETY: the pointers are to locals that outlive the call.
+        return unsafe clinux_udp_route_source(&address, mark ?? 0, &source) == 0 ? Endpoint(source) : nil
+    }
 }
 
 // MARK: - Addresses

@@ -67,6 +67,24 @@ import VPNCrypto
         #expect(!scratch.names.contains("node.log"), "it makes nothing")
     }
 
+    @Test func invitationsAreLookedAt() throws {
+        let scratch = try place()
+        #expect(examine(scratch).contains { $0.code == "invites" && $0.message.contains("nobody was invited") })
+        let store = try InvitationStore(path: scratch.file("invites.yaml"))
+        _ = try store.create(name: "uncle", seconds: 3600, uses: 1, now: UnixTime.now)
+        #expect(bad(examine(scratch)).isEmpty)
+        #expect(
+            examine(scratch).contains { $0.code == "invites" && $0.message.contains("has 1 invitations and 0 guests") })
+        try scratch.setMode(0o640, of: "invites.yaml")
+        let open = bad(examine(scratch))
+        #expect(
+            open.contains { $0.code == "invites.file" && $0.fix == "chmod 600 \(scratch.file("invites.yaml"))" },
+            "\(open)")
+        try scratch.write("version: 1\ninvitations: [oops]\n", to: "invites.yaml")
+        let broken = bad(examine(scratch))
+        #expect(broken.contains { $0.verdict == .fail && $0.message.contains("invites.yaml") }, "\(broken)")
+    }
+
     @Test func faultsOfTheMachine() throws {
         let scratch = try place()
         expect(examine(scratch) { $0.tunDevice = .missing }, "tun.device", .fail, "modprobe tun")

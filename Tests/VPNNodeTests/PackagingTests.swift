@@ -2,6 +2,7 @@
 // What is installed: units that systemd finds well formed and well locked, and a Debian package that lintian has nothing to say
 // about, that comes out the same twice, and that goes as it came.
 import Foundation
+import Glibc
 import Testing
 
 @testable import VPNNode
@@ -55,6 +56,62 @@ import Testing
         #expect(outcome.status == 0, "\(outcome.output.split(separator: "\n").last ?? "")\(outcome.errors)")
         let capabilities = text.split(separator: "\n").filter { $0.hasPrefix("CapabilityBoundingSet=") }
         #expect(capabilities.last == (isRelay ? "CapabilityBoundingSet=" : "CapabilityBoundingSet=CAP_NET_ADMIN"))
+    }
+
+    @Test func theRelaysDropInIsWellFormed() throws {
+        guard let analyze = Self.find("systemd-analyze") else {
+            return print("SKIPPED: \(Test.current?.name ?? ""): it needs systemd-analyze")
+        }
+        let scratch = try Scratch()
+        func text(_ name: String) throws -> String {
+            try Self.unit(name).replacingOccurrences(of: "/usr/bin/pqvpn", with: Program.path)
+        }
+        try scratch.write(try text("pqvpn@.service"), to: "pqvpn@r.service", mode: 0o644)
+        try FileManager.default.createDirectory(
+            atPath: scratch.file("pqvpn@r.service.d"), withIntermediateDirectories: false)
+        try scratch.write(try text("relay.conf"), to: "pqvpn@r.service.d/relay.conf", mode: 0o644)
+        func verify() throws -> Program.Outcome {
+            try Program.launch(
+                [
+                    "/usr/bin/env", "SYSTEMD_UNIT_PATH=\(scratch.path):", analyze, "verify", "--man=no",
+                    scratch.file("pqvpn@r.service"),
+                ], in: scratch)
+        }
+        let outcome = try verify()
+        #expect(outcome.status == 0 && outcome.errors.isEmpty, "\(outcome.output)\(outcome.errors)")
+        // That the drop-in was looked at.
+        try scratch.write("[Service]\nAmbientCapabilitys=\n", to: "pqvpn@r.service.d/relay.conf", mode: 0o644)
+        #expect(try verify().errors.contains("AmbientCapabilitys"))
+    }
+
+    /// What the drop-in leaves a relay: a user, and nothing else. The node is up, and says how it is.
+    @Test func aNodeWithoutATunnelNeedsNoCapability() throws {
+        guard isRoot else { return print("SKIPPED: \(Test.current?.name ?? ""): this user is not root") }
+        guard let setpriv = Self.find("setpriv") else { return }
+        let scratch = try Scratch()
+        try scratch.write(
+            "peer: { nickname: r }\ntunnel: { enabled: false }\nnetwork: { listen_port: 0, bind_host: 127.0.0.1 }\n",
+            to: "r.yaml", mode: 0o644)
+        try scratch.giveAway("r.yaml")
+        try scratch.giveAway(".")
+        let process = try Program.start(
+            [
+                setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all",
+                "--ambient-caps=-all", "--no-new-privs", Program.path, "run", "--config", "r.yaml",
+            ], in: scratch, output: "r.out", errors: "r.log")
+        defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
+        for _ in 0..<300 where try process.isRunning && !scratch.read("r.log").contains("node.ready") {
+            usleep(100_000)
+        }
+        let log = try scratch.read("r.log")
+        #expect(log.contains("node.ready"), "\(log)")
+        let rights = try String(contentsOfFile: "/proc/\(process.processIdentifier)/status", encoding: .utf8)
+        for name in ["CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            #expect(rights.contains("\(name):\t0000000000000000"), "\(rights)")
+        }
+        kill(process.processIdentifier, SIGTERM)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
     }
 
     @Test func theUnitsCommandsAreOnesThatThereAre() throws {

@@ -32,6 +32,8 @@ int clinux_enter_private_network(void);
 int clinux_drop_thread_capabilities(void);
 /// CLOCK_BOOTTIME in nanoseconds.
 uint64_t clinux_boottime(void);
+/// The largest error, in microseconds, of a clock that somebody keeps right (adjtimex(2)); −EAGAIN where nobody does, or −errno.
+long clinux_clock_error(void);
 
 /// Lets go of the pages of this process's code, which come back as they are used; bytes of code or −errno.
 long clinux_release_code(void);
@@ -152,6 +154,9 @@ int clinux_udp_mark(int fd, uint32_t mark);
 /// The MTU of the route to an address for packets with this mark (0 = none), as the kernel knows it without sending
 /// anything; or −errno.
 int clinux_udp_route_mtu(const struct clinux_address *_Nonnull address, uint32_t mark);
+/// The address that it would send from, with any port. Sends nothing.
+int clinux_udp_route_source(const struct clinux_address *_Nonnull address, uint32_t mark,
+                            struct clinux_address *_Nonnull source);
 /// The address that a socket is bound to; 0 or −errno.
 int clinux_udp_local_address(int fd, struct clinux_address *_Nonnull address);
 /// Asks for buffers of so many bytes (0 leaves one as it is), by force where permitted; gives what the kernel really

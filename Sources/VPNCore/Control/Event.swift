@@ -88,6 +88,8 @@ public enum Event: Sendable {
     /// The inviter gave this node its inner addresses.
     case leased(slot: PeerSlot, [InterfaceAddress])
     case keepaliveAnswered(slot: PeerSlot, roundTrip: TimeSpan)
+    /// Where a peer sees this node, and what time the peer has.
+    case viewed(slot: PeerSlot, peerName: String, as: Endpoint, unixSeconds: UInt64)
     /// The longest inner packet to a peer, in bytes, is another one now.
     case pathMTU(slot: PeerSlot, peerName: String, mtu: Int)
     /// A peer showed that it can be reached over another carrier, and is sent to there.

@@ -193,6 +193,8 @@ extension NodeStateMachine {
             }
         case .pathChallenge: answer(challenge: payload, held, on: carrier, now: now)
         case .pathResponse: receive(response: payload, slot: slot, on: carrier, now: now)
+        case .probe where ViewMessage.isOne(payload): answer(view: payload, held, slot: slot, on: carrier, now: now)
+        case .probeReport where ViewMessage.isOne(payload): receive(view: payload, slot: slot, now: now)
         case .probe: answer(probe: payload, held, slot: slot, now: now)
         case .probeReport: receive(probeReport: payload, slot: slot, now: now)
         case .extend: receive(extend: payload, held, slot: slot, now: now)

@@ -53,6 +53,8 @@ public struct PeerSnapshot: Sendable {
     public let session: SessionSnapshot?
     /// The longest inner packet in bytes; nil before the first session.
     public let pathMTU: Int?
+    /// The same once probes have shown that so much arrives and no more does.
+    public let provenMTU: Int?
     /// Of the last question that was answered.
     public let roundTrip: TimeSpan?
     /// Handshakes without a session, one after the other, and the pause before the next.
@@ -79,7 +81,8 @@ extension NodeStateMachine {
             keepaliveSeconds: peer.configuration.keepaliveSeconds,
             hasPresharedKey: peer.configuration.presharedKey != nil,
             session: (peer.ring.current ?? peer.ring.next).map { describe($0, now: now) },
-            pathMTU: peer.path?.told, roundTrip: peer.roundTrip, failures: peer.failures,
+            pathMTU: peer.path?.told, provenMTU: peer.path?.search.found, roundTrip: peer.roundTrip,
+            failures: peer.failures,
             retryIn: peer.retry.map { $0.since(now) })
     }
 

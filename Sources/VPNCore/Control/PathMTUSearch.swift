@@ -55,6 +55,12 @@ struct PathMTUSearch {
         nextClimb = now + Limits.pathClimb
     }
 
+    /// The longest that arrived, once it is known that nothing longer does; nil before that, and where nothing did.
+    var found: Int? {
+        if case .settled = phase, verified > 0 { return verified }
+        return nil
+    }
+
     // MARK: - Inputs
 
     /// A probe's answer; false if it is none of ours. `current` may be more afterwards.

@@ -59,6 +59,8 @@ struct Peer {
     var keepaliveTimestamp: UInt64 = 0
     /// What the last answer to one took.
     var roundTrip: TimeSpan?
+    /// Of the question where it sees this node; nil while none waits for an answer.
+    var viewNonce: UInt64?
     /// Since when something that we sent has had no answer at all.
     var unansweredSince: Instant?
     /// Questions without an answer since then.

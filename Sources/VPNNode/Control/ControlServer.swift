@@ -209,7 +209,12 @@ final class ControlServer: Sendable {
             case .ping:
                 let timeout = min(max(request.timeout ?? 5000, 1), 30_000)
                 return try await control.ping(peer(of: request), timeout: .milliseconds(timeout)).json
+            case .look: return try await control.look().json
+            case .netcheck:
+                let timeout = min(max(request.timeout ?? 5000, 1), 30_000)
+                return try await control.netcheck(within: .milliseconds(timeout)).json
             case .logs: return try await control.logs(LogRing.Question(request)).json
+            case .metrics: return try await control.metrics().json
             case .logLevel: return try await control.setLogLevel(request.level).json
             case .reload: return try await control.reload(isTrial: request.isTrial ?? false).json
             }

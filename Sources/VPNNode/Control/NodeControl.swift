@@ -10,6 +10,10 @@ public protocol NodeControl: Sendable {
     func rekey(_ peer: String) async throws -> ControlReport
     /// Ends the sessions with a peer and tells it so.
     func drop(_ peer: String) async throws -> ControlReport
+    /// Looks at pins, revocations and invitations now, and not some seconds later.
+    func look() async throws -> ControlReport
+    /// What the network lets through, as the peers show it within a time.
+    func netcheck(within limit: Duration) async throws -> NetcheckReport
     /// One question through the tunnel, and how long its answer took.
     func ping(_ peer: String, timeout: Duration) async throws -> PingReport
 }
@@ -20,6 +24,8 @@ public protocol RunControl: NodeControl {
     func logs(_ wanted: LogRing.Question) async throws -> LogsReport
     /// Another level, until the next one, the next reload or the end. Nil: only says which one it is.
     func setLogLevel(_ name: String?) async throws -> LogLevelReport
+    /// Its page of metrics, whether or not it is served to anybody else.
+    func metrics() async throws -> MetricsReport
     /// Reads the configuration file again, as at SIGHUP.
     ///
     /// - Parameter isTrial: checks everything, says what would happen, and changes nothing.
@@ -29,7 +35,7 @@ public protocol RunControl: NodeControl {
 /// One line of the local socket: a JSON object.
 public struct ControlRequest: Codable, Sendable, Equatable {
     public enum Verb: String, Codable, Sendable, CaseIterable {
-        case status, rekey, drop, ping, logs
+        case status, rekey, drop, ping, look, netcheck, logs, metrics
         case logLevel = "log-level"
         case reload
     }
@@ -69,15 +75,21 @@ public struct ControlRequest: Codable, Sendable, Equatable {
         case .rekey, .drop: true
         case .logLevel: level != nil
         case .reload: isTrial != true
-        case .status, .ping, .logs: false
+        case .status, .ping, .look, .netcheck, .logs, .metrics: false
         }
     }
+}
+
+/// A page of metrics in Prometheus' text format.
+public struct MetricsReport: Report, Codable, Equatable {
+    public static let schema = "pqvpn.metrics/1"
+    public let text: String
 }
 
 /// What a verb without another answer did.
 public struct ControlReport: Report, Codable, Equatable {
     public static let schema = "pqvpn.control/1"
-    /// "rekey" or "drop".
+    /// "rekey", "drop" or "look".
     public let action: String
     public let peer: String
     public let text: String

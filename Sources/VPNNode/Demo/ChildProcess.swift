@@ -19,7 +19,7 @@ struct ChildProcess: ~Copyable {
     /// of its own, so that a key pressed at the terminal reaches this process only.
     init(
         _ executable: String, _ arguments: [String], environment: [String: String], input: String = "/dev/null",
-        output: Stream, errors: Stream
+        inputDescriptor: Int32? = nil, output: Stream = .shared, errors: Stream = .shared
     ) throws {
         var actions = unsafe posix_spawn_file_actions_t()
         var attributes = posix_spawnattr_t()
@@ -31,7 +31,11 @@ struct ChildProcess: ~Copyable {
             unsafe posix_spawnattr_destroy(&attributes)
         }
         // SAFETY: the paths are copied by the calls.
-        unsafe posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
+        if let inputDescriptor {
+            unsafe posix_spawn_file_actions_adddup2(&actions, inputDescriptor, 0)
+        } else {
+            unsafe posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
+        }
         for (descriptor, stream) in [(Int32(1), output), (2, errors)] {
             if case .file(let path) = stream {
                 unsafe posix_spawn_file_actions_addopen(

@@ -23,7 +23,22 @@ extension Doctor {
                 add(.fail("psk.file", NodeFailure(error).message, fix: "openssl rand -base64 32 > \(path)"))
             }
         }
+        checkInvitations(configuration.invites.file)
         checkLog(configuration)
+    }
+
+    private mutating func checkInvitations(_ path: String) {
+        guard ProtectedFile.exists(path) else { return add(.ok("invites", "\(path) is not there: nobody was invited")) }
+        guard checkRights(path, "invites.file", absent: "") else { return }
+        do {
+            let document = try InvitationStore(path: path).document
+            add(
+                .ok(
+                    "invites",
+                    "\(path) has \(document.invitations.count) invitations and \(document.guests.count) guests"))
+        } catch {
+            add(.fail("invites", NodeFailure(error).message, fix: "mv \(path) \(path).bad  # and invite anew"))
+        }
     }
 
     // MARK: Keys

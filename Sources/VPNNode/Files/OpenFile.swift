@@ -191,6 +191,11 @@ struct OpenFile: ~Copyable, Sendable {
         }
     }
 
+    /// Its owner stays.
+    borrowing func giveToGroup(_ group: UInt32) throws(SystemCallError) {
+        guard fchown(descriptor, uid_t.max, group) == 0 else { throw failure("chown") }
+    }
+
     // MARK: Inside a directory
 
     borrowing func makeDirectory(_ name: String, mode: UInt32) throws(SystemCallError) {

@@ -61,6 +61,9 @@ public struct LockdownReport: Report, Equatable {
     /// "by hand", and profiles.
     public var holders: [String]
 
+    /// After an emergency nobody holds it.
+    public static let off = LockdownReport(state: .off, plan: nil, holders: [])
+
     init(state: State, plan: LockdownPlan?, holders: [String]) {
         self.state = state
         interfaces = plan?.interfaces ?? []

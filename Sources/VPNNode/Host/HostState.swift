@@ -14,6 +14,8 @@ struct HostState: Codable, Hashable, Sendable {
     /// Absolute.
     var configuration: String
     var interface: String
+    /// The mark that its rules go by, and the number of its table; nil where it has none.
+    var mark: UInt32?
     /// Of the daemon that we started; nil where somebody else runs it.
     var pidFile: String?
     /// Whether the lockdown is held for this profile.

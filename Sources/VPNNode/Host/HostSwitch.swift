@@ -64,7 +64,8 @@ public struct HostSwitch: Sendable {
         let plan = HostPlan(configuration, HostSurroundings(tools, places), places)
         try check(plan, profile, configuration, keeper, tools)
         var state = HostState(
-            profile: profile.name, configuration: profile.file, interface: configuration.tunnel.interface)
+            profile: profile.name, configuration: profile.file, interface: configuration.tunnel.interface,
+            mark: configuration.tunnel.isEnabled ? configuration.network.mark : nil)
         if let former {
             // What a crash has left. The lockdown goes on if it is wanted again: there is no gap.
             var left = former
@@ -109,6 +110,12 @@ public struct HostSwitch: Sendable {
                     .failure,
                     "'\(other)' has the interface \(state.interface): take it down, or give this one another tunnel.interface"
                 )
+            }
+            if let mark = state.mark, mark == configuration.network.mark {
+                throw NodeFailure(
+                    .failure,
+                    "'\(other)' is up with the mark and routing table \(mark): take it down, or give this one another "
+                        + "network.fwmark, such as \(mark &+ 1)")
             }
             let titles = Set(plan.steps.map(\.title))
             if state.undo.contains(where: { titles.contains($0.title) && $0.title.hasPrefix("name servers (/") }) {

@@ -18,6 +18,7 @@ public struct HostTools: Sendable {
     /// Debian's package of each program that we run.
     private static let packages = [
         "ip": "iproute2", "nft": "nftables", "resolvectl": "systemd-resolved", "resolvconf": "openresolv",
+        "runuser": "util-linux", "systemctl": "systemd",
     ]
 
     /// - Parameters:

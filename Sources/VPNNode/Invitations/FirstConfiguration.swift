@@ -21,19 +21,22 @@ struct FirstConfiguration {
     var addresses: [InterfaceAddress] = []
     var endpoint: EndpointName?
     var inviter: Inviter?
+    var role = InitOptions.Role.client
+    /// Before the names of what the daemon reads and writes besides: "" for beside the configuration.
+    var prefix = ""
 
     var text: String {
         let what = inviter == nil ? "init" : "join"
         var lines = [
             "# PQVPN, made by `pqvpn \(what)`. What is not here has its default: `pqvpn config show` prints everything.",
             "peer:", "  nickname: \(ConfigurationValue.quoted(nickname))",
-            "keys:", "  runtime_temp_keys: false", "  dir: \(name).keys",
+            "keys:", "  runtime_temp_keys: false", "  dir: \(prefix)\(name).keys",
             "security:", "  # Nobody is believed but those who are pinned or come with an invitation.", "  tofu: false",
-            "  known_peers_file: \(name).known_peers.yaml", "  revoked_file: \(name).revoked.yaml",
+            "  known_peers_file: \(prefix)\(name).known_peers.yaml", "  revoked_file: \(prefix)\(name).revoked.yaml",
             "network:", "  listen_port: \(port)",
-            "tunnel:", "  interface: \(name.prefix(15))", "  addresses: \(Self.list(addresses))",
-            "invites:", "  file: \(name).invites.yaml",
         ]
+        lines += role.hasTunnel ? tunnel : relay
+        lines += ["invites:", "  file: \(prefix)\(name).invites.yaml"]
         if let endpoint { lines.append("  endpoint: \(ConfigurationValue.quoted("\(endpoint)"))") }
         guard let inviter else {
             lines.append("peers: []")
@@ -46,6 +49,18 @@ struct FirstConfiguration {
             "    # A NAT on the way forgets who says nothing.", "    keepalive_seconds: 25",
         ]
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    private var tunnel: [String] {
+        ["tunnel:", "  interface: \(name.prefix(15))", "  addresses: \(Self.list(addresses))"]
+    }
+
+    private var relay: [String] {
+        [
+            "# It forwards what it cannot read: no interface, and no privilege.", "tunnel:", "  enabled: false",
+            "relay:",
+            "  enabled: true", "  accept_circuits: true",
+        ]
     }
 
     private static func list(_ values: [some CustomStringConvertible]) -> String {

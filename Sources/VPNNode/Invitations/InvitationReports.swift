@@ -15,6 +15,8 @@ public struct InviteReport: Report {
     public let expires: UInt64
     public let uses: Int
     public let file: String
+    /// Whether a running node was told and knows it by now; else one that runs finds it within five seconds.
+    public let taken: Bool
 
     public var text: String {
         """
@@ -22,6 +24,7 @@ public struct InviteReport: Report {
 
         Whoever has this link can join\(uses == 1 ? " once" : ", \(uses) times in all") until \(InvitationTime.text(expires)): send it as you would a password.
         Invitation \(id) for '\(name)'. Take it back: pqvpn invite revoke \(id)
+        \(taken ? "The running node takes it from now on." : "No running node was told: one that runs takes it within 5 seconds.")
         Next, on the other host:  sudo pqvpn join LINK
         """
     }
@@ -140,6 +143,14 @@ public struct InviteCommandTarget: Sendable {
 
     public init(configurationFile: String) throws {
         configuration = try LoadedConfiguration(file: configurationFile).configuration
+        // A file of root's in the directory of the daemon's user would be out of that one's reach.
+        let (directory, _) = ProtectedFile.split(configuration.invites.file)
+        if effectiveUser() == 0, let owner = try? OpenFile.directory(directory).status().owner, owner != 0 {
+            throw NodeFailure(
+                .permission,
+                "\(directory) belongs to user \(owner), and so must the invitations: run this as that user, such as "
+                    + "`sudo -u \(ServiceInstallation.user) pqvpn invite`")
+        }
         store = try InvitationStore(path: configuration.invites.file)
     }
 
@@ -165,7 +176,16 @@ public struct InviteCommandTarget: Sendable {
         return InviteReport(
             id: "\(InvitationID(record.id))", name: name, link: link.text, endpoint: "\(place)",
             expires: record.expires,
-            uses: uses, file: store.path)
+            uses: uses, file: store.path, taken: tellNode())
+    }
+
+    /// Has the running node look at its files now. False where none runs, or it may not be asked.
+    private func tellNode() -> Bool {
+        guard configuration.control.isEnabled,
+            let path = try? ControlPlace.find(socket: configuration.control.socket, node: configuration.nickname),
+            var client = try? ControlClient(path: path)
+        else { return false }
+        return (try? client.ask(ControlRequest(.look), as: ControlReport.self)) != nil
     }
 
     public func list() -> InvitesReport { InvitesReport(store, action: "list", now: UnixTime.now) }
@@ -176,6 +196,7 @@ public struct InviteCommandTarget: Sendable {
             throw NodeFailure(.usage, "'\(text)' is no id of an invitation: `pqvpn invites` lists them")
         }
         let isNew = try store.revoke(id)
+        if isNew { _ = tellNode() }
         return InvitesReport(store, action: isNew ? "revoked" : "known", id: id, now: UnixTime.now)
     }
 

@@ -46,7 +46,9 @@ public struct JoinReport: Report {
     }
 
     /// The command that starts what these files describe.
-    static func up(_ files: NodeFiles) -> String { "sudo pqvpn up \(files.name)" + directory(files) }
+    static func up(_ files: NodeFiles) -> String {
+        "sudo pqvpn up " + (files.directory == standardDirectory ? files.name : files.configuration)
+    }
 
     private static func directory(_ files: NodeFiles) -> String {
         files.directory == standardDirectory ? "" : " --dir \(files.directory)"

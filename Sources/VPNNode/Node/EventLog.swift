@@ -93,6 +93,10 @@ struct EventLog {
             line(
                 .debug, "keepalive answered", "keepalive.answered", nil,
                 ["rtt_s": .stringConvertible(rounded(roundTrip))])
+        case .viewed(_, let name, let endpoint, _):
+            line(
+                .debug, "peer told where it sees this node", "path.view", nil,
+                ["peer_name": "\(name)", "endpoint": .address(endpoint)])
         case .pathMTU(_, let name, let mtu):
             line(
                 .info, "path takes packets of \(mtu) bytes", "path.mtu", nil,

@@ -6,7 +6,14 @@ internal import VPNCrypto
 internal import VPNEngine
 
 extension Node: NodeControl {
-    public func status() -> StatusReport {
+    public func status() async -> StatusReport {
+        // By a program, which takes its time: this actor goes on meanwhile.
+        let isLocked = configuration.tunnel.isLockedDown
+        let isPresent = isLocked ? await Task.detached(operation: { Lockdown.isPresent() }).value : nil
+        return status(isLockdownMissing: isPresent == false)
+    }
+
+    private func status(isLockdownMissing: Bool) -> StatusReport {
         let now = MonotonicClock.now
         let counters = engine.counters()
         var drops: [String: UInt64] = [:]
@@ -20,7 +27,7 @@ extension Node: NodeControl {
         facts.unkeptPins = unkept.count
         facts.knownPeersFile = knownPeers.path
         facts.isTunnelGone = isTunnelGone
-        facts.isLockdownMissing = configuration.tunnel.isLockedDown && Lockdown.isPresent() == false
+        facts.isLockdownMissing = isLockdownMissing
         facts.unresolved = names.unresolvedNames
         return StatusReport(
             verdict: StatusReport.verdict(peers), version: VersionReport().version, pid: Int(getpid()),

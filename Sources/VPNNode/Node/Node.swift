@@ -61,6 +61,8 @@ public actor Node {
     var nextPing: UInt64 = 0
     /// Those that the configuration or a person wants (Node+Circuits).
     var circuits = WantedCircuits()
+    /// What a look at the network gathers while it lasts (Netcheck/Node+Netcheck).
+    var netcheck: NetcheckFindings?
     private var isStopping = false
     private var isMakingEphemeral = false
 
@@ -191,7 +193,9 @@ public actor Node {
 
     private func handle(_ event: EngineEvent, now: Instant) {
         switch event {
-        case .datagram(let datagram, let carrier): machine.receive(datagram, on: carrier, now: now)
+        case .datagram(let datagram, let carrier):
+            netcheck?.hear(datagram, on: carrier)
+            machine.receive(datagram, on: carrier, now: now)
         case .control(let session, let type, let payload, let carrier):
             machine.controlFrame(session, type, payload, on: carrier, now: now)
         case .changedCarrier(let session, let carrier, let bytes):
@@ -248,6 +252,7 @@ public actor Node {
         case .emit(let event):
             log.record(event)
             metrics.record(event)
+            netcheck?.record(event, unixSeconds: UnixTime.now)
             observer?(event)
             heed(event, now: MonotonicClock.now)
             switch event {
@@ -306,6 +311,14 @@ public actor Node {
             keepLate()
             for finding in await Task.detached(operation: { watch.look() }).value { waker.yield(.trust(finding)) }
         }
+    }
+
+    /// The same at once, for somebody who has just changed a file.
+    public func look() async -> ControlReport {
+        let watch = trustWatch
+        for finding in await Task.detached(operation: { watch.look() }).value { take(finding, now: MonotonicClock.now) }
+        settle()
+        return ControlReport(action: "look", peer: "", text: "pins, revocations and invitations are as on disk")
     }
 
     /// Writes down what could not be written before: the disk may have room again, or the directory its rights.

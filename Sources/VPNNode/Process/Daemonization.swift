@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `run --daemonize`: the same program once more in a session of its own, and a pipe through which it says that it is up
 // or why it is not. Swift's runtime does not survive a fork, so the child is spawned and not forked.
+internal import Foundation
 internal import Glibc
 
 /// The parent's side.
@@ -10,6 +11,11 @@ public enum Daemonization {
 
     /// POSIX_SPAWN_SETSID of <spawn.h>, which glibc shows to GNU sources only.
     private static let setsidFlag: Int16 = 0x80
+
+    /// Of this program.
+    static var programPath: String {
+        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? "pqvpn"
+    }
 
     /// Starts this program with other arguments and waits until it is ready. Returns its process id, or throws what it
     /// said was wrong with the status it would have ended with.

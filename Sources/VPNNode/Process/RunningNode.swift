@@ -20,11 +20,18 @@ struct RunningNode: RunControl {
         try await node.ping(peer, timeout: timeout)
     }
 
+    func look() async throws -> ControlReport { await node.look() }
+    func netcheck(within limit: Duration) async throws -> NetcheckReport { try await node.netcheck(within: limit) }
+
     func logs(_ wanted: LogRing.Question) -> LogsReport {
         let look = output.ring.look(after: wanted.since, limit: wanted.limit, level: wanted.level)
         return LogsReport(
             lines: look.lines.map { LogsReport.Line(sequence: $0.sequence, line: $0.text) }, lost: look.lost,
             next: look.next, level: output.level.rawValue)
+    }
+
+    func metrics() async -> MetricsReport {
+        MetricsReport(text: await MetricPage(node, output: output).text(.prometheus))
     }
 
     func setLogLevel(_ name: String?) throws -> LogLevelReport {

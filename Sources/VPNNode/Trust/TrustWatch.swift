@@ -27,6 +27,7 @@ final class TrustWatch: Sendable {
     private let knownPeers: KnownPeersStore
     private let revocations: RevocationList
     private let invitations: InvitationStore?
+    private let oneAtATime = Mutex(())
     private let stamps = Mutex((Stamp.unknown, Stamp.unknown, Stamp.unknown))
 
     init(knownPeers: KnownPeersStore, revocations: RevocationList, invitations: InvitationStore? = nil) {
@@ -35,8 +36,10 @@ final class TrustWatch: Sendable {
         self.invitations = invitations
     }
 
-    /// What has changed since the last look. Blocks on files: not for an actor's thread, and one call at a time.
-    func look() -> [Finding] {
+    /// What has changed since the last look. Blocks on files: not for an actor's thread.
+    func look() -> [Finding] { oneAtATime.withLock { _ in lookAlone() } }
+
+    private func lookAlone() -> [Finding] {
         let (pinsStamp, revokedStamp) = (Self.stamp(of: knownPeers.path), Self.stamp(of: revocations.path))
         let invitesStamp = invitations.map { Self.stamp(of: $0.path) } ?? .unknown
         let before = stamps.withLock { stamps in

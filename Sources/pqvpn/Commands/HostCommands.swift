@@ -118,6 +118,7 @@ struct LockdownOffCommand: ParsableCommand {
     func run() throws {
         guard emergency else { return output.print(try LockdownSwitch(places: places.places).off()) }
         let wasOn = try LockdownSwitch(places: places.places).emergency()
+        if output.json { output.print(LockdownReport.off) }
         complain(wasOn ? "pqvpn: the lockdown is off: everything leaves in clear" : "pqvpn: there was no lockdown")
     }
 }

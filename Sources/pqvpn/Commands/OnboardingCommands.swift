@@ -7,9 +7,9 @@ internal import VPNNode
 struct InitCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "init", abstract: "Make an identity and a configuration with safe values; says what to do next.",
-        discussion: "What is there already is never touched. Starts nothing.")
+        discussion: "What is there already is never touched. Starts nothing without --service.")
 
-    @Option(help: "client: calls others. server: is called, and can invite. (relay, exit: not there yet.)")
+    @Option(help: "client: calls others. server: is called, and can invite. relay: forwards for others.")
     var role: String?
 
     @Option(help: ArgumentHelp("Of the files and the interface.", valueName: "name"))
@@ -32,6 +32,9 @@ struct InitCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Where others find a server from outside.", valueName: "host:port"))
     var endpoint: String?
 
+    @Flag(help: "Run it by the unit pqvpn@ of the Debian package, as its user, now and at every boot. Not for clients.")
+    var service = false
+
     @Flag(help: "Ask nothing; what is not given has its default.")
     var nonInteractive = false
 
@@ -41,7 +44,7 @@ struct InitCommand: ParsableCommand {
     func run() throws {
         var options = InitOptions()
         let asks = !nonInteractive && !output.json && isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1
-        let word = try role ?? (asks ? ask("Role, client or server", default: "client") : "client")
+        let word = try role ?? (asks ? ask("Role, client, server or relay", default: "client") : "client")
         options.role = try InitOptions.role(word)
         options.name = name
         options.directory = directory
@@ -49,6 +52,7 @@ struct InitCommand: ParsableCommand {
         options.port = port
         options.addresses = address
         options.endpoint = endpoint
+        if service { options.service = ServicePlaces() }
         if options.role == .server, asks, endpoint == nil {
             let answer = try ask("Where others find this host, host:port", default: "")
             options.endpoint = answer.isEmpty ? nil : answer
@@ -96,14 +100,25 @@ struct InviteCommand: ParsableCommand {
         @Option(help: ArgumentHelp("Where guests find this host; default: invites.endpoint.", valueName: "host:port"))
         var endpoint: String?
 
+        @Flag(help: "Show the link as a QR code, too; needs the program qrencode.")
+        var qr = false
+
         @OptionGroup var options: InviteOptions
         @OptionGroup var passphrase: PassphraseOptions
 
+        func validate() throws {
+            if qr, options.output.json { throw ValidationError("--qr is a picture for people: leave out --json") }
+        }
+
         func run() throws {
-            options.output.print(
-                try options.open().invite(
-                    name: name, expires: expires, uses: uses, endpoint: endpoint,
-                    passphrase: PassphraseSource(file: passphrase.passphraseFile)))
+            // Before there is an invitation.
+            let picture = qr ? try QRCode() : nil
+            let report = try options.open().invite(
+                name: name, expires: expires, uses: uses, endpoint: endpoint,
+                passphrase: PassphraseSource(file: passphrase.passphraseFile))
+            options.output.print(report)
+            Screen.flush()
+            try picture?.show(report.link)
         }
     }
 

@@ -18,8 +18,9 @@ struct PQVPNCommand: ParsableCommand {
             TopCommand.self, SessionsCommand.self, PingCommand.self, RekeyCommand.self, DropCommand.self,
             LogsCommand.self, LogLevelCommand.self, ReloadCommand.self, KeygenCommand.self, PeerIDCommand.self,
             IdentityCommand.self,
-            PeersCommand.self, ConfigCommand.self, DoctorCommand.self, SelfTestCommand.self, VersionCommand.self,
-            DemoCommand.self, LabCommand.self, CompletionsCommand.self, ManCommand.self,
+            PeersCommand.self, ConfigCommand.self, DoctorCommand.self, NetcheckCommand.self,
+            BugReportCommand.self, SelfTestCommand.self, VersionCommand.self, DemoCommand.self, LabCommand.self,
+            CompletionsCommand.self, ManCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
 }

@@ -17,6 +17,8 @@ private final class ProbingNode {
     var outbox: [[UInt8]] = []
     /// What the packet workers were told.
     private(set) var limits: [Int] = []
+    /// Where it was told that it is seen.
+    private(set) var views: [(Endpoint, UInt64)] = []
 
     init(
         _ name: String, _ endpoint: Endpoint, identity: any IdentitySigner, peer: any IdentitySigner,
@@ -52,6 +54,7 @@ private final class ProbingNode {
             case .dataPlane(.install(let session)), .dataPlane(.activate(let session, _)):
                 sessions[session.localIndex] = session
             case .dataPlane(.limit(_, let mtu)): limits.append(mtu)
+            case .emit(.viewed(_, _, let endpoint, let time)): views.append((endpoint, time))
             case .dataPlane, .remember, .emit: break
             }
         }
@@ -152,6 +155,52 @@ private final class ProbingNode {
         a.take(.probeReport, smallest, Fixture.now)
         #expect(a.machine.drops[.probeUnknown] == 1 && a.machine.drops[.probeMalformed] == 0)
         #expect(a.limits.allSatisfy { $0 == 1436 })
+    }
+
+    /// Where a question came from goes back, once, and to whoever asked alone.
+    @Test(arguments: Primitives.allCases) func viewsAreTold(primitives: Primitives) throws {
+        let (a, b, _) = try connect(primitives, seed: 4)
+        let seen = Endpoint(v4: 0xCB00_7109, port: 40_000)
+        for node in [a, b] { node.outbox = [] }
+        let isAsked = a.machine.askView(0, now: Fixture.now)
+        #expect(isAsked)
+        a.drain(Fixture.now)
+        let question = try #require(a.outbox.first)
+        a.outbox = []
+        b.receive(question, from: seen, now: Fixture.now)
+        // The carrier of the session stays as it is until that is proven; a challenge of the new one may go beside.
+        let answers = b.outbox.filter { $0.count == question.count }
+        b.outbox = []
+        let answer = try #require(answers.first { $0.type?.isData == true })
+        a.receive(answer, from: b.endpoint, now: Fixture.now)
+        #expect(a.views.count == 1 && a.views.first?.0 == seen && a.views.first?.1 == 1_800_000_000)
+        // Nobody has asked again.
+        let payload = ViewMessage(nonce: 7, seen: seen, unixSeconds: 1).encoded
+        a.take(.probeReport, payload, Fixture.now)
+        #expect(a.machine.drops[.probeUnknown] == 1 && a.views.count == 1)
+        // What is no answer, and what is no question.
+        let drops = a.machine.drops[.probeMalformed]
+        var bad = (1..<38).map { Array(payload.prefix($0)) }
+        bad += [payload + [0], payload.flipping(1), payload.flipping(3), ViewMessage(nonce: 7).encoded]
+        for frame in bad { a.take(.probeReport, frame, Fixture.now) }
+        #expect(a.machine.drops[.probeMalformed] == drops + UInt64(bad.count) && a.views.count == 1)
+        let good = ViewMessage(nonce: 7).encoded
+        let before = b.machine.drops[.probeMalformed]
+        let wrong = [
+            payload, good + [0], Array(good.dropLast()), good.flipping(2), good.flipping(28), good.flipping(37),
+        ]
+        for frame in wrong { b.take(.probe, frame, Fixture.now) }
+        #expect(b.outbox.isEmpty && b.machine.drops[.probeMalformed] == before + UInt64(wrong.count))
+        // No longer than the question.
+        b.take(.probe, good, Fixture.now)
+        #expect(b.outbox.count == 1 && b.outbox[0].count == Limits.layerOverhead + ViewMessage.size)
+        // A circuit has no place.
+        if let session = b.session {
+            b.machine.controlFrame(
+                session, .probe, good, on: .circuit(CircuitPlace(outer: 0, id: 5)), now: Fixture.now)
+            b.drain(Fixture.now)
+            #expect(b.outbox.count == 1)
+        }
     }
 
     @Test(arguments: Primitives.allCases) func aFloodOfProbesIsAnsweredByNoMore(primitives: Primitives) throws {

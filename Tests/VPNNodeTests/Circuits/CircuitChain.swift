@@ -99,7 +99,8 @@ final class CircuitChain {
             wrapper: wrapper)
         daemons[name] = daemon
         let listening = daemon.event("node.listening")?["address"] as? String
-        endpoints[name] = try #require(listening, "\(name): \(daemon.text)")
+        let endpoint: String = try #require(listening, "\(name): \(daemon.text)")
+        endpoints[name] = endpoint
     }
 
     subscript(name: String) -> RunningDaemon { daemons[name]! }

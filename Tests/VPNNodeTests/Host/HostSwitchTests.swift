@@ -90,6 +90,26 @@ import Testing
         try body(Host())
     }
 
+    @Test func twoProfilesWithOneMarkAreToldApart() throws {
+        try withHost { host in
+            try host.profile("x", "")
+            _ = try host.up("x")
+            try host.scratch.write("tunnel: { interface: other0 }\n", to: "profiles/y.yaml")
+            _ = host.told()
+            let refusal = failure { _ = try host.up("y") }
+            #expect(refusal?.status == .failure)
+            #expect(
+                refusal?.message.contains("'x' is up with the mark and routing table 28785") == true
+                    && refusal?.message.contains("network.fwmark, such as 28786") == true, "\(refusal?.message ?? "")")
+            #expect(host.told() == [] && host.states == ["profile-x.json"])
+            // Another mark is not in the way; what is missing then is its interface.
+            try host.scratch.write(
+                "tunnel: { interface: other0 }\nnetwork: { fwmark: 28786 }\n", to: "profiles/y.yaml")
+            #expect(failure { _ = try host.up("y") }?.message.contains("no interface other0") == true)
+            _ = try host.host.down("x")
+        }
+    }
+
     @Test func upAndDownAreMirrors() throws {
         try withHost { host in
             try host.profile("x", "lockdown: true")

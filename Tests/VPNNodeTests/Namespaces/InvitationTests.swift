@@ -16,7 +16,9 @@ extension NamespaceTests {
                 let (a, b) = (stage.hosts[0], stage.hosts[1])
                 let places = [a, b].map { "\(stage.scratch)/first-\($0.letter)" }
                 func pqvpn(_ host: DemoHost, _ arguments: [String]) throws -> String {
-                    let outcome = try stage.run("pqvpn", on: host, [stage.pqvpn] + arguments, within: 60)
+                    let outcome = try stage.run(
+                        "pqvpn", on: host, [stage.pqvpn] + arguments, within: 60,
+                        environment: ["XDG_RUNTIME_DIR": places[host.letter == "a" ? 0 : 1]])
                     try #require(outcome.status == 0, "\(arguments): \(outcome.errors)")
                     return outcome.output
                 }
@@ -41,8 +43,8 @@ extension NamespaceTests {
                 let json = try #require(
                     JSONSerialization.jsonObject(with: Data(made.utf8)) as? [String: Any])
                 let link = try #require(json["link"] as? String)
-                // The daemon looks at its files every five seconds.
-                usleep(6_000_000)
+                // The daemon was told.
+                #expect(json["taken"] as? Bool == true)
                 _ = try pqvpn(b, ["join", link, "--dir", places[1]])
                 var guest = try daemon(1)
                 try stage.reach("10.66.0.2", from: a)
@@ -63,6 +65,22 @@ extension NamespaceTests {
                 #expect(late.status == 7 && late.errors.contains("used, expired or revoked"), "\(late.errors)")
                 #expect(server.isRunning && guest.isRunning)
             }
+        }
+
+        @Test("The script that shows the first run leads from nothing to a tunnel, and leaves nothing behind")
+        func script() throws {
+            guard let (tools, pqvpn) = Stage.requirements() else { return }
+            let scratch = try Scratch()
+            let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+                .deletingLastPathComponent().deletingLastPathComponent().path
+            func namespaces() throws -> String {
+                try Program.launch([tools.ip, "netns", "list"], in: scratch).output
+            }
+            let outcome = try Program.launch(
+                ["/bin/bash", "\(root)/scripts/first-run", "--program", pqvpn], in: scratch)
+            #expect(outcome.status == 0, "\(outcome.output)\(outcome.errors)")
+            #expect(outcome.output.contains("from nothing to a tunnel in"))
+            #expect(try !namespaces().contains("pqvpn-first"))
         }
     }
 }

@@ -150,7 +150,8 @@ extension NamespaceTests {
 
                 // A way out that needs nothing of ours.
                 try FileManager.default.removeItem(atPath: a.configurationPath)
-                try client.run("lockdown", "off", "--emergency")
+                let gone = try client.run("lockdown", "off", "--emergency", "--json").output
+                #expect(try JSONSchema("lockdown").faults(in: gone) == [] && gone.contains("\"state\":\"off\""))
                 try DemoProcess.wait(20, for: "packets in clear again") {
                     let clear = try door.packets()
                     return Self.kinds.allSatisfy { clear[$0, default: 0] >= 20 }
