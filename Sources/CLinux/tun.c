@@ -136,10 +136,11 @@ int clinux_link_without_autoconf(int index) {
     return run(&r);
 }
 
-int clinux_address_add(int index, int family, const uint8_t *address, int prefix_length) {
+static int address_change(uint16_t type, uint16_t flags, int index, int family, const uint8_t *address,
+                          int prefix_length) {
     size_t size = family == 4 ? 4 : 16;
     struct request r;
-    begin(&r, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof r.address);
+    begin(&r, type, flags, sizeof r.address);
     r.address.ifa_family = family == 4 ? AF_INET : AF_INET6;
     r.address.ifa_prefixlen = (uint8_t)prefix_length;
     r.address.ifa_index = (uint32_t)index;
@@ -148,6 +149,14 @@ int clinux_address_add(int index, int family, const uint8_t *address, int prefix
     add(&r, IFA_LOCAL, address, size);
     add(&r, IFA_ADDRESS, address, size);
     return run(&r);
+}
+
+int clinux_address_add(int index, int family, const uint8_t *address, int prefix_length) {
+    return address_change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, index, family, address, prefix_length);
+}
+
+int clinux_address_remove(int index, int family, const uint8_t *address, int prefix_length) {
+    return address_change(RTM_DELADDR, 0, index, family, address, prefix_length);
 }
 
 static int route(uint16_t type, uint16_t flags, int index, uint32_t table, int family, const uint8_t *network,

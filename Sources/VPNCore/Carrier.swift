@@ -2,6 +2,9 @@
 // What carries a session (§8): a UDP endpoint, or a circuit in the sessions with another peer. A session hands a datagram and a
 // carrier down and gets the like back up; who adds and takes off the layers around it is no affair of its own.
 
+/// A small integer that stands for a peer on the packet path, given out by the control plane.
+public typealias PeerSlot = Int
+
 /// A UDP address: IPv6, or IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2), and a port.
 public struct Endpoint: Hashable, Sendable {
     /// The upper and lower 64 bits of the 16-byte address, in host order.

@@ -135,6 +135,11 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     /// Waited for a session of a peer that was removed.
     case stagedPeerGone
 
+    /// To or from where an exit's policy has no room for its guest.
+    case exitRefused
+    /// Of an exit's guest, and nobody can tell what it is: source routing, a broken chain of headers, part of nothing.
+    case exitUnreadable
+
     // MARK: Local
 
     /// The node does not keep up with what this worker reports.
@@ -228,6 +233,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .stagedOverflow: "staged_overflow"
         case .stagedExpired: "staged_expired"
         case .stagedPeerGone: "staged_peer_gone"
+        case .exitRefused: "exit_refused"
+        case .exitUnreadable: "exit_unreadable"
         case .mailboxFull: "mailbox_full"
         case .commandsFull: "commands_full"
         case .sendRefused: "send_refused"

@@ -283,6 +283,33 @@ public enum Limits {
     static let repairMemory = 256
     /// Repairs that wait for others.
     static let repairEquations = 16
+    // MARK: - Exit (§8)
+
+    /// Rules of a policy: a packet may be held against all of them.
+    public static let exitRules = 256
+    /// Of one rule; as many as a port list for reflection attacks has, and more.
+    static let exitPortRanges = 64
+    /// Extension headers of an IPv6 packet: RFC 8200 knows six.
+    static let exitExtensionHeaders = 8
+    /// Fragmented packets of which the rest may follow, a worker and direction.
+    static let exitFragments = 64
+    /// Linux' own patience with fragments (net.ipv4.ipfrag_time).
+    static let exitFragmentLife = TimeSpan.seconds(30)
+    /// Refusals that guests are told of, a worker: what Linux' icmp_ratelimit has for all hosts together is 1000.
+    static let exitAnswersPerSecond = 100
+    /// Packets with a foreign source that a guest may send in a minute; then its session ends. A host whose address has just
+    /// changed sends a few.
+    static let exitForeignSources = 100
+    static let exitForeignWindow = TimeSpan.seconds(60)
+    /// Leases at a time: as many as guests.
+    static let exitLeases = guests
+    /// An address is given to nobody else for so long: what is under way to its last holder is not for the next.
+    static let leaseQuarantine = TimeSpan.seconds(60)
+    /// Name servers in a lease: resolv.conf has room for three.
+    public static let leaseServers = 4
+    /// A guest asks for its lease, and again after 1, 2 and 4 s; after 8 s it gives up.
+    static let leaseRepeats = extendRepeats
+    static let leaseWait = extendWait
 
     // MARK: - Packets that wait for a session
 

@@ -34,22 +34,37 @@ public struct NetworkInterface: Hashable, Sendable {
         // nothing to turn off.
         _ = clinux_link_without_autoconf(index)
         try check(clinux_link_set(index, UInt32(mtu), 0), .badMTU, "\(mtu)")
-        for address in addresses {
-            let bytes = address.address.bytes
-            // SAFETY: 4 or 16 bytes as the family says, valid for the call.
-            let result = unsafe bytes.withUnsafeBufferPointer {
-                unsafe clinux_address_add(
-                    index, Int32(address.address.family.rawValue), $0.baseAddress!, Int32(address.length))
-            }
-            // With net.ipv6.conf.*.disable_ipv6 the kernel says EACCES.
-            if address.address.family == .v6, [-EACCES, -EAFNOSUPPORT, -EOPNOTSUPP].contains(result) {
-                throw EngineError(.ipv6Missing, errno: -result, "the interface address \(address)")
-            }
-            if result == -EEXIST { continue }
-            try check(result, .interfaceAddress, "\(address)")
-        }
+        for address in addresses { try addAddress(address) }
         try check(clinux_link_set(index, 0, 1), .system, "bringing up \(name)")
         for address in addresses { waitUntilLocal(address.address) }
+    }
+
+    /// Gives the interface one more address; one that it has is no error.
+    public func addAddress(_ address: InterfaceAddress) throws(EngineError) {
+        let bytes = address.address.bytes
+        // SAFETY: 4 or 16 bytes as the family says, valid for the call.
+        let result = unsafe bytes.withUnsafeBufferPointer {
+            unsafe clinux_address_add(
+                index, Int32(address.address.family.rawValue), $0.baseAddress!, Int32(address.length))
+        }
+        // With net.ipv6.conf.*.disable_ipv6 the kernel says EACCES.
+        if address.address.family == .v6, [-EACCES, -EAFNOSUPPORT, -EOPNOTSUPP].contains(result) {
+            throw EngineError(.ipv6Missing, errno: -result, "the interface address \(address)")
+        }
+        if result == -EEXIST { return }
+        try check(result, .interfaceAddress, "\(address)")
+    }
+
+    /// Takes an address away; one that it has not is no error.
+    public func removeAddress(_ address: InterfaceAddress) throws(EngineError) {
+        let bytes = address.address.bytes
+        // SAFETY: as above.
+        let result = unsafe bytes.withUnsafeBufferPointer {
+            unsafe clinux_address_remove(
+                index, Int32(address.address.family.rawValue), $0.baseAddress!, Int32(address.length))
+        }
+        if result == -EADDRNOTAVAIL || result == -ENODEV { return }
+        try check(result, .interfaceAddress, "\(address)")
     }
 
     /// The kernel makes an IPv6 address its own a moment after it took it; packets for it are lost until then. Gives up

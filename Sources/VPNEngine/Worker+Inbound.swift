@@ -99,6 +99,9 @@ extension Worker {
             case .relay(let payload, let slot):
                 relay(buffer, payload, to: slot, now: now)
                 relays = true
+            case .prohibited(let packet, let slot):
+                prohibit(buffer, packet, from: slot, now: now)
+                relays = true
             case .consumed, .drop: break
             }
         }
@@ -121,6 +124,22 @@ extension Worker {
         var target = unsafe MutableSpan(_unsafeStart: outgoing.memory, count: outgoing.size)
         if case .transmit(let datagram, let carrier, let trafficClass) = plane.sender.relay(
             buffer, payload: payload, into: &target, to: slot, now: now)
+        {
+            queue(datagram, carrier, trafficClass: trafficClass)
+        }
+    }
+
+    /// Tells a guest of this exit that its packet goes nowhere.
+    @inline(never)
+    private mutating func prohibit(
+        _ buffer: borrowing MutableSpan<UInt8>, _ packet: Range<Int>, from slot: PeerSlot, now: Instant
+    ) {
+        if outgoing.isFull { transmit() }
+        guard !outgoing.isFull else { return plane.drops.add(.sendNoMemory) }
+        // SAFETY: the memory lives as long as the outgoing, and the span no longer than this call.
+        var target = unsafe MutableSpan(_unsafeStart: outgoing.memory, count: outgoing.size)
+        if let (datagram, carrier, trafficClass) = plane.sender.prohibit(
+            buffer, packet, from: slot, into: &target, now: now)
         {
             queue(datagram, carrier, trafficClass: trafficClass)
         }

@@ -111,6 +111,19 @@ public final class VirtualHost {
         drain(now: now, send: send)
     }
 
+    func openExit(_ terms: ExitTerms, now: Instant, send: (VirtualDatagram) -> Void) {
+        machine.openExit(terms)
+        drain(now: now, send: send)
+    }
+
+    func changeExit(_ fence: ExitFence, now: Instant, send: (VirtualDatagram) -> Void) {
+        machine.changeExit(fence, isAllowAll: false)
+        drain(now: now, send: send)
+    }
+
+    /// Leases that are out.
+    public var exitLeases: Int { machine.exitLeases }
+
     func build(
         _ request: CircuitRequest, now: Instant, send: (VirtualDatagram) -> Void
     ) throws(CircuitRefusal) -> OwnCircuit.Number {
@@ -239,6 +252,7 @@ public final class VirtualHost {
             machine.controlFrame(session, type, Array(buffer[range]), on: carrier, now: now)
         case .violation(let session, _): machine.sessionViolated(session, now: now)
         case .relay(let range, let slot): relay(range, to: slot, now: now, send: send)
+        case .prohibited(let range, let slot): prohibit(range, from: slot, now: now, send: send)
         case .drop, .consumed: break
         }
     }
@@ -258,6 +272,16 @@ public final class VirtualHost {
                 &span, payload: payload, to: slot, now: now)
         else { return }
         relayed += 1
+        transmit(Array(aside[datagram]), carrier, send: send)
+    }
+
+    /// As a worker does where it is an exit.
+    private func prohibit(_ range: Range<Int>, from slot: PeerSlot, now: Instant, send: (VirtualDatagram) -> Void) {
+        let source = buffer.mutableSpan
+        var span = aside.mutableSpan
+        guard
+            let (datagram, carrier, _) = plane.sender.prohibit(source, range, from: slot, into: &span, now: now)
+        else { return }
         transmit(Array(aside[datagram]), carrier, send: send)
     }
 

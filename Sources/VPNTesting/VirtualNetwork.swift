@@ -89,6 +89,12 @@ public final class VirtualNetwork {
         host.enableRelay(policy, now: now) { self.send($0) }
     }
 
+    /// Makes a host an exit; gives it another policy.
+    public func openExit(_ terms: ExitTerms, at host: VirtualHost) { host.openExit(terms, now: now) { self.send($0) } }
+    public func changeExit(_ fence: ExitFence, at host: VirtualHost) {
+        host.changeExit(fence, now: now) { self.send($0) }
+    }
+
     /// Circuits of a host: build, replace, close.
     public func build(_ request: CircuitRequest, at host: VirtualHost) throws(CircuitRefusal) -> OwnCircuit.Number {
         try host.build(request, now: now) { self.send($0) }

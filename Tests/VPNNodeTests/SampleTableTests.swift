@@ -43,7 +43,7 @@ import VPNCrypto
         "rekey.threshold_seconds": .effect("VPNNodeTests/SampleTableTests.swift", "thePlanHasTheNumbers"),
         "relay.enabled": .effect("VPNNodeTests/Circuits/RelayDaemonTests.swift", "aRelayNeedsNoPrivilege"),
         "relay.accept_circuits": .effect("VPNNodeTests/Circuits/CircuitConfigurationTests.swift", "bothMakeARelay"),
-        "relay.exit_policy": .refused("exits come with circuits"),
+        "relay.exit_policy": .effect("VPNNodeTests/Exit/ExitConfigurationTests.swift", "textsAndListsAreOnePolicy"),
         "metrics.prometheus": .effect(
             "VPNNodeTests/Metrics/DaemonMetricsTests.swift", "nothingListensUnlessItIsAskedFor"),
         "metrics.bind_host": .effect("VPNNodeTests/Metrics/DaemonMetricsTests.swift", "aPortThatIsTakenStopsTheStart"),

@@ -116,6 +116,8 @@ int clinux_link_delete(int index);
 int clinux_link_without_autoconf(int index);
 /// Adds an address; `family` is 4 or 6, `address` 4 or 16 bytes; 0 or −errno. No duplicate address detection.
 int clinux_address_add(int index, int family, const uint8_t *_Nonnull address, int prefix_length);
+/// Takes an address away; 0 or −errno, −EADDRNOTAVAIL if it is not there.
+int clinux_address_remove(int index, int family, const uint8_t *_Nonnull address, int prefix_length);
 /// Whether packets to this address are this host's own already: IPv6 addresses take a moment; 1, 0 or −errno.
 int clinux_address_is_local(int family, const uint8_t *_Nonnull address);
 /// Adds a route to a network by way of the interface to a routing table, 0 = main; −EEXIST if there is one already.

@@ -19,6 +19,7 @@ extension NodeStateMachine {
                 name: request.name, peerID: request.hops.last, endpoint: nil, allowedIPs: request.allowedIPs,
                 keepaliveSeconds: Limits.circuitKeepalive)
             destination = addPeer(configuration, isConfigured: false, identity: request.hops.last, place: .hop(nil))
+            if request.wantsLease { push(.dataPlane(.sources(destination, []))) }
             emitRoutes()
         }
         circuits.all[number] = OwnCircuit(number: number, request: request, destination: destination)
@@ -59,7 +60,7 @@ extension NodeStateMachine {
         guard hops.allSatisfy({ trust.bar($0) == nil && trust.keys(of: $0) != nil }) else { return .unknownHop }
         let taken = peers.values.contains { $0.configuration.allowedIPs.contains(where: request.allowedIPs.contains) }
         return taken || Set(request.allowedIPs).count != request.allowedIPs.count
-            || (hops.count == 1 && !request.allowedIPs.isEmpty) ? .prefix : nil
+            || (hops.count == 1 && (!request.allowedIPs.isEmpty || request.wantsLease)) ? .prefix : nil
     }
 
     // MARK: - Paths
@@ -195,6 +196,7 @@ extension NodeStateMachine {
         } else {
             let largest = peers[circuit.destination]?.path?.search.current ?? 0
             emit(.circuit(.ready(circuit.number, name: name, hops: circuit.request.hops.count, largest: largest)))
+            askForLease(circuit.number, now: now)
         }
     }
 
@@ -307,6 +309,7 @@ extension NodeStateMachine {
             circuits.all[circuit.number]?.replaceAt = nil
             replaceCircuit(circuit.number, now: now)
         }
+        advanceLeases(now: now)
     }
 
     /// Who this node is towards a peer.

@@ -11,11 +11,14 @@ public struct CircuitRequest: Sendable, Equatable {
     public var hops: [PeerID]
     /// Inner addresses that are reached through it. With one hop, which is a peer like any other: empty.
     public var allowedIPs: [IPPrefix]
+    /// The last hop is an exit, and is asked for inner addresses. Needs a second hop: a peer that is met directly has no guests.
+    public var wantsLease: Bool
 
-    public init(name: String, hops: [PeerID], allowedIPs: [IPPrefix]) {
+    public init(name: String, hops: [PeerID], allowedIPs: [IPPrefix], wantsLease: Bool = false) {
         self.name = name
         self.hops = hops
         self.allowedIPs = allowedIPs
+        self.wantsLease = wantsLease
     }
 }
 
@@ -31,7 +34,7 @@ public enum CircuitRefusal: String, Error, Sendable, CaseIterable {
     case loop
     /// There is a circuit of this name.
     case name
-    /// An inner prefix belongs to a peer or another circuit, or one is given with one hop.
+    /// An inner prefix belongs to a peer or another circuit, or one is given, or a lease is wanted, with one hop.
     case prefix
     /// More circuits than a node has room for.
     case tooMany = "too_many"
@@ -48,6 +51,10 @@ public enum CircuitEvent: Sendable {
     /// It is gone, everything about it is forgotten. Whoever wants it builds another.
     case failed(OwnCircuit.Number, name: String, hop: Int, CircuitFailure)
     case closed(OwnCircuit.Number, name: String)
+    /// Its exit gave this node inner addresses, for as long as the circuit lives.
+    case leased(OwnCircuit.Number, name: String, ExitLease)
+    /// The circuit is there, and has no addresses.
+    case leaseRefused(OwnCircuit.Number, name: String, LeaseRefusal)
 }
 
 /// A circuit: what it leads to, and the paths that it has.
@@ -67,6 +74,8 @@ public struct OwnCircuit: Sendable {
     var replaceAt: Instant?
     /// Successors that could not be built, one after the other.
     var failures = 0
+    /// nil before it is asked for. It outlives the paths, as the association with the exit does.
+    var lease: LeaseProgress?
 
     var paths: [CircuitPath.Number] { [current, successor].compactMap { $0 } + draining }
 }
@@ -106,6 +115,7 @@ struct OwnCircuits {
 
     /// When something is due.
     var deadline: Instant? {
-        (paths.values.compactMap(\.machine.deadline) + all.values.compactMap(\.replaceAt)).min()
+        (paths.values.compactMap(\.machine.deadline) + all.values.compactMap(\.replaceAt)
+            + all.values.compactMap { $0.lease?.deadline }).min()
     }
 }

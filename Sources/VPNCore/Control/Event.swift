@@ -106,6 +106,10 @@ public enum Event: Sendable {
     case guestArrived(slot: PeerSlot, SessionSummary)
     /// A limit of the relay was reached while so many circuits passed; told once a minute at most.
     case relayFull(circuits: Int)
+    /// This exit gave a guest inner addresses, and has them back now that it is gone; or it has none for it.
+    case leaseGranted(slot: PeerSlot, ExitLease)
+    case leaseEnded(slot: PeerSlot, ExitLease)
+    case leaseExhausted(slot: PeerSlot)
 }
 
 extension [UInt8] {

@@ -178,7 +178,9 @@ extension NodeStateMachine {
         // Whoever waits for its invitation to be looked at says the same again.
         guard held.claim == nil || type == .close else { return }
         switch type {
+        case .configRequest where payload == ExitLeaseMessage.request: answerLeaseRequest(held, slot: slot, now: now)
         case .configRequest: answer(configurationRequest: payload, held, slot: slot, now: now)
+        case .config where payload.first == ExitLeaseMessage.kind: receive(lease: payload, held, slot: slot, now: now)
         case .config: receive(configuration: payload, held, slot: slot, now: now)
         case .keepalive:
             guard let message = KeepaliveMessage(payload), message.sessionID == session.id.hex,

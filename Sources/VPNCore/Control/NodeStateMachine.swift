@@ -96,6 +96,8 @@ public struct NodeStateMachine: ~Copyable {
     /// Circuits that pass through, and those that this node has for itself (§8).
     var relay = RelayStateMachine()
     var circuits = OwnCircuits()
+    /// What this node is for its guests, if it is an exit.
+    var exit: OpenExit?
     /// Peers that got or lost a session since circuits were last looked at.
     var touched: Set<PeerSlot> = []
     var cookies: CookieJar
@@ -220,6 +222,7 @@ public struct NodeStateMachine: ~Copyable {
             nextTick = now + Limits.maintenanceTick
             maintainSessions(now: now)
             maintainRelaying(now: now)
+            exit?.pool.settle(now: now)
         }
         advanceCircuits(now: now)
     }
@@ -309,6 +312,7 @@ public struct NodeStateMachine: ~Copyable {
     mutating func erase(_ slot: PeerSlot) {
         guard let peer = peers.removeValue(forKey: slot) else { return }
         if let identity = peer.identity, slotsByIdentity[identity] == slot { slotsByIdentity[identity] = nil }
+        takeBackLease(of: peer)
         push(.dataPlane(.removePeer(slot)))
         endCircuits(of: slot)
         freeSlots.append(slot)

@@ -42,6 +42,8 @@ struct Peer {
     var pendingPin: PinnedPeer?
     /// The inner addresses that it was given for its invitation, for when it asks.
     var lease: [InterfaceAddress]?
+    /// What it was given as a guest of this exit.
+    var exitLease: ExitLease?
     /// It has told this node, its guest, the inner addresses.
     var hasLeased = false
     /// A carrier that the peer was heard on and that it has to prove.

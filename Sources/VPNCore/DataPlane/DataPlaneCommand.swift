@@ -23,6 +23,12 @@ public enum DataPlaneCommand: Sendable {
     case relay(CircuitPlace, to: CircuitPlace, RelayedTraffic)
     /// Ends that.
     case stopRelaying(CircuitPlace)
+    /// What the guests of this exit may reach, from now on; nil: no exit, and no guest is fenced in.
+    case exit(ExitFence?)
+    /// A peer is a guest of this exit: its packets and those to it pass the fence. Until it is removed.
+    case fence(PeerSlot)
+    /// To this peer, an exit, goes nothing but what comes from these addresses of ours: a lease, or none yet.
+    case sources(PeerSlot, [IPAddress])
     /// Forgets a peer: its sessions and its waiting packets.
     case removePeer(PeerSlot)
 }

@@ -13,6 +13,8 @@ public enum InboundOutcome: Sendable {
     case handshake(Range<Int>)
     /// A RELAY payload, its circuit id replaced already, that is to be sealed for the next node (`OutboundPlane.relay`).
     case relay(Range<Int>, to: PeerSlot)
+    /// An exit's guest wanted to go where it may not: dropped and counted already; it is to be told (`PacketProhibited`).
+    case prohibited(Range<Int>, from: PeerSlot)
     /// Authentic and without content.
     case consumed
     /// Dropped, and counted already.
@@ -44,13 +46,15 @@ public struct InboundPlane {
 
     var sessions = SessionTable()
     private var routes = Routes()
-    private var peers: [PeerPath] = []
+    var peers: [PeerPath] = []
+    /// What guests may reach; nil where this is no exit.
+    var exit: ExitGate?
     /// What goes on from one circuit to another.
     var relays = RelayTable()
     private let mtu: Int
 
     /// What counts for a peer, by slot.
-    private struct PeerPath {
+    struct PeerPath {
         /// The longest inner packet to it.
         var mtu: Int
         /// Where it is sent to; nil before its first session.
@@ -58,6 +62,10 @@ public struct InboundPlane {
         /// Where else it was heard last, and when that was told.
         var told: Carrier?
         var toldAt = Instant.origin
+        /// A guest of this exit.
+        var isFenced = false
+        /// Packets of a guest with a foreign source, since when.
+        var foreign: (since: Instant, count: Int) = (.origin, 0)
     }
 
     /// What is left of the train, and how it came.
@@ -103,7 +111,11 @@ public struct InboundPlane {
             peers[slot].carrier = carrier
         case .relay(let place, let onward, let traffic): relays.add(place, to: onward, traffic)
         case .stopRelaying(let place): relays.remove(place)
-        case .dropOldKeys: break
+        case .exit(let fence): exit = fence.map { ExitGate($0, .outward) }
+        case .fence(let slot):
+            grow(to: slot)
+            peers[slot].isFenced = true
+        case .dropOldKeys, .sources: break
         }
     }
 
@@ -164,7 +176,7 @@ public struct InboundPlane {
         switch opened {
         case .frame(let frame):
             if frame.type == .relay { return unwrap(&buffer, frame.payload, from: session, now: now) }
-            return InboundVerdict(outcome: accept(frame, from: session, &buffer), firstData: confirmed(session))
+            return InboundVerdict(outcome: accept(frame, from: session, &buffer, now), firstData: confirmed(session))
         case .violation(let reason):
             return InboundVerdict(outcome: violation(session, reason), firstData: confirmed(session))
         case .drop(.receiveKeySpent):
@@ -222,11 +234,11 @@ public struct InboundPlane {
     }
 
     @inline(__always)
-    private func accept(
-        _ frame: FrameView, from session: SessionReference, _ buffer: inout MutableSpan<UInt8>
+    private mutating func accept(
+        _ frame: FrameView, from session: SessionReference, _ buffer: inout MutableSpan<UInt8>, _ now: Instant
     ) -> InboundOutcome {
         switch frame.type {
-        case .ip: deliver(frame.payload, from: session.withObject { $0.peer }, &buffer)
+        case .ip: deliver(frame.payload, from: session, &buffer, now)
         case .pad: .consumed
         default: .control(session.retained, frame.type, frame.payload)
         }
@@ -239,18 +251,24 @@ public struct InboundPlane {
 
     /// §7: inner source addresses must belong to the peer's allowed IPs, by longest prefix.
     @inline(__always)
-    private func deliver(
-        _ packet: Range<Int>, from peer: PeerSlot, _ buffer: inout MutableSpan<UInt8>
+    private mutating func deliver(
+        _ packet: Range<Int>, from session: SessionReference, _ buffer: inout MutableSpan<UInt8>, _ now: Instant
     ) -> InboundOutcome {
+        let peer = session.withObject { $0.peer }
         guard let inner = InnerPacket(buffer, packet) else { return drop(.innerMalformed) }
-        guard Int(routes.source(inner)) == peer else { return drop(.innerSource) }
+        guard Int(routes.source(inner)) == peer else { return foreign(session, peer, now) }
+        if exit != nil, peer < peers.count, peers[peer].isFenced,
+            let refusal = refusal(of: packet, inner, from: peer, buffer, now)
+        {
+            return refusal
+        }
         guard congestion == .none || congestion.apply(to: &buffer, packet) else { return drop(.congestion) }
         // What the other end may send here is its own business; what our side may send there is told in its SYN.
         MaximumSegment.clamp(&buffer, packet, mtu: peer < peers.count ? peers[peer].mtu : mtu)
         return .deliver(packet)
     }
 
-    private func violation(_ session: SessionReference, _ reason: DropReason) -> InboundOutcome {
+    func violation(_ session: SessionReference, _ reason: DropReason) -> InboundOutcome {
         drops.add(reason)
         return session.withObject { $0.markViolated() } ? .violation(session.retained, reason) : .drop(reason)
     }

@@ -7,6 +7,9 @@ enum InnerPacket {
     case v4(source: UInt32, destination: UInt32)
     case v6(source: UInt128, destination: UInt128)
 
+    @inline(__always)
+    var isV4: Bool { if case .v4 = self { true } else { false } }
+
     /// Reads the packet that is exactly `packet` of `buffer`; nil if it is none.
     @inline(__always)
     init?(_ buffer: borrowing MutableSpan<UInt8>, _ packet: Range<Int>) {
@@ -25,6 +28,24 @@ enum InnerPacket {
             guard packet.count >= 40, Int(buffer.load(UInt16.self, at: start + 4)) + 40 == packet.count else {
                 return nil
             }
+            self = .v6(
+                source: buffer.load(UInt128.self, at: start + 8), destination: buffer.load(UInt128.self, at: start + 24)
+            )
+        default: return nil
+        }
+    }
+
+    /// Reads the beginning of a packet that an ICMP error quotes: as above, but what it says of its length may be more than is
+    /// there.
+    init?(quotedIn buffer: borrowing MutableSpan<UInt8>, _ packet: Range<Int>) {
+        let start = packet.lowerBound
+        guard packet.count >= 20 else { return nil }
+        switch buffer[start] >> 4 {
+        case 4:
+            self = .v4(
+                source: buffer.load(UInt32.self, at: start + 12), destination: buffer.load(UInt32.self, at: start + 16))
+        case 6:
+            guard packet.count >= 40 else { return nil }
             self = .v6(
                 source: buffer.load(UInt128.self, at: start + 8), destination: buffer.load(UInt128.self, at: start + 24)
             )

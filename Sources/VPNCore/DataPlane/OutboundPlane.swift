@@ -23,6 +23,12 @@ public struct OutboundPlane {
 
     private var peers: PeerTable
     private var routes = Routes()
+    /// What may come to guests; nil where this is no exit.
+    private var exit: ExitGate?
+    /// The guests of this exit.
+    private var fenced: Set<PeerSlot> = []
+    /// The exits that this node is a guest of, and its addresses there.
+    private var leased: [PeerSlot: [IPAddress]] = [:]
     /// What was sealed since the last `settle`, all of it by one session.
     private var tally = SessionTally()
     private var tallied: SessionReference?
@@ -56,7 +62,13 @@ public struct OutboundPlane {
         case .dropOldKeys(let index): peers.dropOldKeys(index)
         case .retire(let index): peers.retire(index)
         case .routes(let table): routes = Routes(table)
-        case .removePeer(let slot): drops.add(.stagedPeerGone, peers.remove(slot))
+        case .exit(let fence): exit = fence.map { ExitGate($0, .homeward) }
+        case .fence(let slot): fenced.insert(slot)
+        case .sources(let slot, let addresses): leased[slot] = addresses
+        case .removePeer(let slot):
+            drops.add(.stagedPeerGone, peers.remove(slot))
+            if !fenced.isEmpty { fenced.remove(slot) }
+            if !leased.isEmpty { leased[slot] = nil }
         }
     }
 
@@ -81,7 +93,55 @@ public struct OutboundPlane {
         guard let inner = InnerPacket(buffer, packet) else { return drop(.innerMalformed) }
         let slot = routes.destination(inner)
         guard slot >= 0 else { return drop(.noRoute) }
+        if exit != nil, let refusal = refusal(of: packet, inner, to: Int(slot), buffer, now) { return drop(refusal) }
+        if !leased.isEmpty, !isOurs(inner, to: Int(slot)) { return drop(.innerSource) }
         return send(&buffer, packet: packet, to: Int(slot), now: now)
+    }
+
+    // MARK: - Exit (§8)
+
+    /// Whether a packet comes from an address that the exit gave: it would end the session over others, and the kernel picks a
+    /// source as it likes while there is no lease.
+    @inline(never)
+    private func isOurs(_ inner: InnerPacket, to slot: PeerSlot) -> Bool {
+        guard let addresses = leased[slot] else { return true }
+        return switch inner {
+        case .v4(let source, _): addresses.contains(IPAddress(v4: source))
+        case .v6(let source, _): addresses.contains(IPAddress(v6: source))
+        }
+    }
+
+    /// Why a packet does not go to an exit's guest; nil where it does, or to somebody else.
+    @inline(never)
+    private mutating func refusal(
+        of packet: Range<Int>, _ inner: InnerPacket, to slot: PeerSlot, _ buffer: borrowing MutableSpan<UInt8>,
+        _ now: Instant
+    ) -> DropReason? {
+        guard fenced.contains(slot) else { return nil }
+        switch exit?.judge(buffer, packet, inner, now: now) {
+        case .accept, nil: return nil
+        case .refuse: return .exitRefused
+        case .unreadable: return .exitUnreadable
+        }
+    }
+
+    /// Writes what a guest is told of a packet that may not go where it wanted to into `target`, and seals it there; nil where
+    /// nobody is to be told.
+    public mutating func prohibit(
+        _ source: borrowing MutableSpan<UInt8>, _ packet: Range<Int>, from slot: PeerSlot,
+        into target: inout MutableSpan<UInt8>, now: Instant
+    ) -> (datagram: Range<Int>, carrier: Carrier, trafficClass: UInt8)? {
+        guard Limits.headroom + PacketProhibited.largest + Limits.tailroom <= target.count,
+            let length = PacketProhibited.write(about: source, packet, into: &target, at: Limits.headroom)
+        else { return nil }
+        let message = Limits.headroom..<Limits.headroom + length
+        switch send(&target, packet: message, to: slot, now: now) {
+        case .transmit(let datagram, let carrier, let trafficClass):
+            settle()
+            return (datagram, carrier, trafficClass)
+        // A guest that is not there any more, or whose path is too narrow for it.
+        case .exceeds, .staged, .drop: return nil
+        }
     }
 
     @inline(__always)

@@ -15,9 +15,6 @@ public enum SessionRole: String, Hashable, Sendable {
     var other: SessionRole { self == .initiator ? .responder : .initiator }
 }
 
-/// A small integer that stands for a peer on the packet path, given out by the control plane.
-public typealias PeerSlot = Int
-
 /// What opening a DATA datagram gave.
 public enum OpenVerdict: Hashable, Sendable {
     case frame(FrameView)

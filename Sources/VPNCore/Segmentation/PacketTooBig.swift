@@ -25,14 +25,24 @@ public enum PacketTooBig {
         about buffer: borrowing MutableSpan<UInt8>, _ packet: Range<Int>, mtu: Int,
         into target: inout MutableSpan<UInt8>, at start: Int
     ) -> Int? {
+        write(
+            about: buffer, packet, v4: (0x0304_0000, UInt32(UInt16(clamping: mtu))),
+            v6: (0x0200_0000, UInt32(clamping: mtu)), into: &target, at: start)
+    }
+
+    /// The same for any ICMP error: its type and code, and the word behind the checksum, in either family.
+    static func write(
+        about buffer: borrowing MutableSpan<UInt8>, _ packet: Range<Int>, v4: (UInt32, UInt32), v6: (UInt32, UInt32),
+        into target: inout MutableSpan<UInt8>, at start: Int
+    ) -> Int? {
         guard let inner = InnerPacket(buffer, packet) else { return nil }
         switch inner {
         case .v4(let source, let destination):
             guard isHost(source), isHost(destination), isAnswerable4(buffer, packet) else { return nil }
-            return write4(buffer, packet, mtu, &target, start)
+            return write4(buffer, packet, v4, &target, start)
         case .v6(let source, let destination):
             guard isHost(source), isHost(destination), isAnswerable6(buffer, packet) else { return nil }
-            return write6(buffer, packet, mtu, &target, start)
+            return write6(buffer, packet, v6, &target, start)
         }
     }
 
@@ -56,8 +66,8 @@ public enum PacketTooBig {
     }
 
     private static func write4(
-        _ buffer: borrowing MutableSpan<UInt8>, _ packet: Range<Int>, _ mtu: Int, _ target: inout MutableSpan<UInt8>,
-        _ start: Int
+        _ buffer: borrowing MutableSpan<UInt8>, _ packet: Range<Int>, _ words: (UInt32, UInt32),
+        _ target: inout MutableSpan<UInt8>, _ start: Int
     ) -> Int {
         let (quoted, icmp) = (min(packet.count, largestIPv4 - 28), start + 20)
         let length = 28 + quoted
@@ -70,8 +80,8 @@ public enum PacketTooBig {
         target.store(buffer.load(UInt32.self, at: packet.lowerBound + 16), at: start + 12)
         target.store(buffer.load(UInt32.self, at: packet.lowerBound + 12), at: start + 16)
         target.finishIPv4Header(at: start, length: 20)
-        target.store(UInt32(0x0304_0000), at: icmp)
-        target.store(UInt32(UInt16(clamping: mtu)), at: icmp + 4)
+        target.store(words.0, at: icmp)
+        target.store(words.1, at: icmp + 4)
         target.copy(buffer, packet.lowerBound..<packet.lowerBound + quoted, to: icmp + 8)
         var sum = InternetChecksum()
         sum.add(target, icmp..<start + length)
@@ -80,8 +90,8 @@ public enum PacketTooBig {
     }
 
     private static func write6(
-        _ buffer: borrowing MutableSpan<UInt8>, _ packet: Range<Int>, _ mtu: Int, _ target: inout MutableSpan<UInt8>,
-        _ start: Int
+        _ buffer: borrowing MutableSpan<UInt8>, _ packet: Range<Int>, _ words: (UInt32, UInt32),
+        _ target: inout MutableSpan<UInt8>, _ start: Int
     ) -> Int {
         let (quoted, icmp) = (min(packet.count, largest - 48), start + 40)
         let length = 48 + quoted
@@ -91,8 +101,8 @@ public enum PacketTooBig {
         target.store(UInt16(0x3A40), at: start + 6)
         target.store(buffer.load(UInt128.self, at: packet.lowerBound + 24), at: start + 8)
         target.store(buffer.load(UInt128.self, at: packet.lowerBound + 8), at: start + 24)
-        target.store(UInt32(0x0200_0000), at: icmp)
-        target.store(UInt32(clamping: mtu), at: icmp + 4)
+        target.store(words.0, at: icmp)
+        target.store(words.1, at: icmp + 4)
         target.copy(buffer, packet.lowerBound..<packet.lowerBound + quoted, to: icmp + 8)
         var sum = InternetChecksum()
         sum.add(target, start + 8..<start + 40)

@@ -56,7 +56,7 @@ extension NodeConfiguration {
             let hops = (peer.via + [peer.name]).compactMap { ids[$0] ?? nil }
             // The rules below have seen to it that each has one.
             guard hops.count == peer.via.count + 1 else { return nil }
-            return CircuitRequest(name: peer.name, hops: hops, allowedIPs: peer.allowedIPs)
+            return CircuitRequest(name: peer.name, hops: hops, allowedIPs: peer.allowedIPs, wantsLease: peer.isExit)
         }
     }
 

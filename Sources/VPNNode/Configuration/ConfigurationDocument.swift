@@ -167,7 +167,8 @@ struct ConfigurationDocument: Sendable {
     ) -> ConfigurationValue? {
         switch (node, kind) {
         case (.sequence(let sequence), .list(let entryKind, let maximum)),
-            (.sequence(let sequence), .booleanOrList(let entryKind, let maximum)):
+            (.sequence(let sequence), .booleanOrList(let entryKind, let maximum)),
+            (.sequence(let sequence), .textOrList(_, let entryKind, let maximum)):
             if sequence.count > maximum {
                 report(
                     .outOfRange, path, at: mark(node), "has \(sequence.count) entries, at most \(maximum) are possible")
@@ -210,7 +211,8 @@ struct ConfigurationDocument: Sendable {
             report(
                 .wrongType, path, at: mark, "must be \(kind.name), is '\(word)'",
                 suggestion: Spelling.nearest(to: word, among: words))
-        case (.text(let text), .text(let form)), (.text(let text), .textOrMap(let form)):
+        case (.text(let text), .text(let form)), (.text(let text), .textOrMap(let form)),
+            (.text(let text), .textOrList(let form, _, _)):
             guard let complaint = form.complaint(about: text) else { return value }
             report(.malformed, path, at: mark, complaint.message, suggestion: complaint.suggestion)
         case (.integer, .text), (.boolean, .text):

@@ -97,6 +97,8 @@ indirect enum ValueKind: Sendable {
     case list(of: ValueKind, maximum: Int)
     /// Either of two, by the YAML form: true or false, or a list.
     case booleanOrList(of: ValueKind, maximum: Int)
+    /// Either of two, by the YAML form: text or a list.
+    case textOrList(TextForm, of: ValueKind, maximum: Int)
     /// A map whose keys have rows of their own, "<path>.<key>" or "<path>[].<key>".
     case map
     /// Either of two, by the YAML form: text or map.
@@ -115,6 +117,7 @@ indirect enum ValueKind: Sendable {
         case .list(.map, _): "a list of maps"
         case .list: "a list"
         case .booleanOrList: "true, false or a list"
+        case .textOrList: "a text or a list"
         case .map: "a map"
         case .textOrMap: "a text or a map"
         }

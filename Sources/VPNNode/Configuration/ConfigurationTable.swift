@@ -6,7 +6,7 @@ internal import VPNCore
 
 enum ConfigurationTable {
     static let sections: [ConfigurationSection] = [
-        peer, security, network, tunnel, dns, peers, bootstrap, rekey, keys, logging, control, invites, relay,
+        peer, security, network, tunnel, dns, peers, bootstrap, rekey, keys, logging, control, invites, relay, exit,
         obfuscation,
         metrics,
     ]
@@ -159,6 +159,11 @@ enum ConfigurationTable {
                     + "first needs an endpoint, all of them a peer_id, and relay.enabled: true at their side, as this one does."
             ),
             ConfigurationKey(
+                "peers[].exit", .boolean, nullable: true,
+                "true: it is an exit, reached by via, and gives this node its inner addresses on tunnel.interface, as long as the "
+                    + "circuit lives. Where tunnel.addresses has others of a family, the host may take those, which an exit drops."
+            ),
+            ConfigurationKey(
                 "peers[].keepalive_seconds", .integer(0...65535),
                 "Seconds between keepalives on an idle tunnel; 0 = none."),
             ConfigurationKey(
@@ -278,10 +283,38 @@ enum ConfigurationTable {
                 "What all circuits of one peer carry through this node in a second, both ways; what is more is dropped. 0 = "
                     + "no limit."),
             ConfigurationKey(
-                "relay.exit_policy", .text(.printable(maximum: 1024)), default: .text("deny-all"),
-                state: .later(
-                    accepted: [.text("deny-all")], reason: "exits come with circuits, which are not there yet"),
-                "Not there yet."),
+                "relay.exit_policy",
+                .textOrList(
+                    .printable(maximum: 16384), of: .text(.printable(maximum: 512)), maximum: Limits.exitRules),
+                default: .text("deny-all"),
+                "What guests that come by circuits reach through this host. deny-all: it is no exit. allow-all: everything public "
+                    + "but TCP port 25, since who sends mail for strangers is on every block list within a day. Or a list: "
+                    + "\"accept|reject [tcp/|udp/|icmp/]WHERE[:PORTS]\", the first that matches decides, behind them reject *. WHERE: a "
+                    + "network ([2001:db8::/32] in brackets), *, *4, *6, private, or self, which is this host. This host and "
+                    + "special networks are reached only where a rule names them."),
+        ])
+
+    private static let exit = ConfigurationSection(
+        "exit", "For relay.exit_policy: an exit's guests and this host.",
+        [
+            ConfigurationKey(
+                "exit.networks", .list(of: .text(.prefix), maximum: 2),
+                default: .list([.text("10.66.0.0/16"), .text("fd66:7071::/64")]),
+                "Where guests' inner addresses come from, at random: a network of each family at most. The first address of each "
+                    + "is this host's, on tunnel.interface. Nothing else may use them."),
+            ConfigurationKey(
+                "exit.dns", .list(of: .text(.address), maximum: Limits.leaseServers), default: .list([]),
+                "Name servers that guests are told of. exit_policy must let them be reached."),
+            ConfigurationKey(
+                "exit.masquerade", .boolean, default: .boolean(true),
+                "Guests go out under this host's own addresses. false: whoever routes exit.networks here needs no such thing."
+            ),
+            ConfigurationKey(
+                "exit.new_connections_per_second", .integer(0...100_000), default: .integer(50),
+                "Of one guest, with four times as many at once; more are dropped. 0 = no limit."),
+            ConfigurationKey(
+                "exit.connections", .integer(0...1_000_000), default: .integer(2048),
+                "Of one guest at a time; more are dropped. 0 = no limit."),
         ])
 
     private static let obfuscation = ConfigurationSection(

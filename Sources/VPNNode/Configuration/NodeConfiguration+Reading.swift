@@ -72,6 +72,7 @@ extension NodeConfiguration {
         document.checkObfuscation()
         document.checkHost()
         document.checkCircuits()
+        document.checkExit()
         guard document.issues.allSatisfy({ $0.severity == .warning }) else { return nil }
         let paths = PathResolver(file: file)
         self.file = file
@@ -118,6 +119,7 @@ extension NodeConfiguration {
         metrics = Metrics(
             isEnabled: document.boolean("metrics.prometheus"), bindHost: IPAddress(document.text("metrics.bind_host"))!,
             bindPort: UInt16(document.integer("metrics.bind_port")), isPerPeer: document.boolean("metrics.per_peer"))
+        exit = document.exit
         obfuscation = Obfuscation(
             isEnabled: document.boolean("traffic_obfuscation.enabled"),
             buckets: document.integers("traffic_obfuscation.buckets"),
@@ -188,6 +190,7 @@ extension ConfigurationDocument {
             allowedIPs: texts("\(path).allowed_ips").map { try! IPPrefix($0) },
             keepaliveSeconds: UInt16(effective("\(path).keepalive_seconds").integer ?? 0),
             presharedKeyFile: effective("\(path).psk_file").text.map(paths.absolute), via: texts("\(path).via"),
+            isExit: effective("\(path).exit").boolean ?? false,
             mark: mark(path), invitation: effective("\(path).invitation").text)
     }
 

@@ -85,6 +85,8 @@ public struct NodeConfiguration: Sendable {
         public var presharedKeyFile: String?
         /// Names of the peers on the way to it; empty = met directly.
         public var via: [String] = []
+        /// It is asked for inner addresses.
+        public var isExit = false
         /// Where its entry begins in the file.
         public var mark: SourceMark
         /// The id of the invitation by which it came; nil for a peer of the file.
@@ -147,6 +149,7 @@ public struct NodeConfiguration: Sendable {
     public var control: Control
     public var invites: Invites
     public var metrics: Metrics
+    public var exit: Exit
     public var obfuscation: Obfuscation
     public var relay: Relay
     /// Absolute; nil = standard error.

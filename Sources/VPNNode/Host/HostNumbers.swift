@@ -15,6 +15,7 @@ enum HostNumbers {
 
     static let lockdownTable = "pqvpn_lockdown"
     static let marksTable = "pqvpn_marks"
+    static let exitTable = "pqvpn_exit"
 
     /// Seconds for a tool to end: they do in milliseconds, and a lock of the kernel's may take a moment.
     static let toolSeconds = 20.0

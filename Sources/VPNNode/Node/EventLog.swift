@@ -123,6 +123,7 @@ struct EventLog {
             line(
                 .warning, "no room for another circuit: whoever asks is told so", "relay.full", nil,
                 ["circuits": .stringConvertible(count)])
+        case .leaseGranted, .leaseEnded, .leaseExhausted: record(exit: event)
         }
     }
 
@@ -145,6 +146,7 @@ struct EventLog {
         case .failed: return
         case .closed(_, let name):
             line(.info, "circuit closed", "circuit.closed", nil, ["circuit": "\(name)"])
+        case .leased, .leaseRefused: record(lease: event)
         }
     }
 
@@ -223,7 +225,7 @@ struct EventLog {
     /// Seconds to the microsecond.
     private func rounded(_ span: TimeSpan) -> Double { (span.seconds * 1e6).rounded() / 1e6 }
 
-    private func line(
+    func line(
         _ level: Logger.Level, _ message: String, _ event: String, _ id: HandshakeID?, _ fields: Logger.Metadata
     ) {
         var metadata = fields

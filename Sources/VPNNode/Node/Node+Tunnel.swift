@@ -66,6 +66,7 @@ extension Node {
             }
         } catch { logger.warning("\(error)", metadata: ["event": "config.warning"]) }
         isTunnelGone = false
+        settleInterface()
         logger.notice(
             "the tunnel interface is there again",
             metadata: ["event": "tunnel.restored", "interface": "\(tunnel.name)"])

@@ -17,6 +17,7 @@ public actor Node {
         case resolveAgain
         case ephemeralMade
         case trust(TrustWatch.Finding)
+        case exit(ExitSurroundings)
         case stop
     }
 
@@ -57,6 +58,10 @@ public actor Node {
     let tunnelPlan: EngineConfiguration.Tunnel?
     var restoring: Task<Void, Never>?
     /// Who waits for a peer's answer (Node+Control).
+    /// What makes this node an exit; nil if nothing does.
+    var exit: NodeExit?
+    /// The addresses that exits gave this node, by circuit, as they are on the interface (Node+Leases).
+    var leases: [OwnCircuit.Number: [InterfaceAddress]] = [:]
     var pings: [UInt64: (slot: PeerSlot, continuation: CheckedContinuation<Double?, Never>)] = [:]
     var nextPing: UInt64 = 0
     /// Those that the configuration or a person wants (Node+Circuits).
@@ -115,6 +120,7 @@ public actor Node {
             peers: plan.peers, now: MonotonicClock.now)
         machine.updateRevoked(revocations.ids, now: MonotonicClock.now)
         log = EventLog(logger: logger)
+        exit = try NodeExit(configuration, interface: engine.interface?.name)
         routes = KernelRoutes(plan.engine.tunnel, interface: engine.interface)
         let socket = engine.socket
         logger.info(
@@ -131,6 +137,8 @@ public actor Node {
 
     /// Runs until its task is cancelled; then says goodbye to every peer and takes the interface down.
     public func run() async throws {
+        try openExit()
+        defer { closeExit() }
         do throws(EngineError) { try engine.start() } catch { throw NodeFailure(error) }
         makeEphemeral()
         showInvitations()
@@ -186,6 +194,7 @@ public actor Node {
             isMakingEphemeral = false
             makeEphemeral()
         case .trust(let finding): take(finding, now: now)
+        case .exit(let surroundings): reviewExit(surroundings)
         case .stop: isStopping = true
         }
         settle()
@@ -256,6 +265,7 @@ public actor Node {
             observer?(event)
             heed(event, now: MonotonicClock.now)
             switch event {
+            case .circuit(let event): followLease(event)
             case .keepaliveAnswered(let slot, let roundTrip): answeredPings(slot, roundTrip)
             // Perhaps it lives elsewhere by now.
             case .peerSilent(_, let name, _), .handshakeTimedOut(_, _, let name, _): names.ask(forPeer: name)
@@ -310,6 +320,7 @@ public actor Node {
             do { try await Task.sleep(for: NodePlan.trustPause) } catch { return }
             keepLate()
             for finding in await Task.detached(operation: { watch.look() }).value { waker.yield(.trust(finding)) }
+            if let exit { waker.yield(.exit(NodeExit.surroundings(exit.configuration))) }
         }
     }
 

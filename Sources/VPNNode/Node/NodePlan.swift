@@ -82,7 +82,9 @@ struct NodePlan {
         if configuration.tunnel.isEnabled {
             let routes = NodePlan.routes(configuration, avoiding: endpoints, warnings: &warnings)
             tunnel = .init(
-                name: configuration.tunnel.interface, addresses: configuration.tunnel.addresses, mtu: mtu,
+                name: configuration.tunnel.interface,
+                addresses: configuration.tunnel.addresses
+                    + (configuration.exit.isOpen ? configuration.exit.addresses : []), mtu: mtu,
                 routes: routes, table: configuration.tunnel.table)
         }
         engine = EngineConfiguration(

@@ -50,15 +50,19 @@ final class StageNode {
     func befriend(
         _ other: StageNode, endpoint: String? = nil, allowedIPs: [String]? = nil, keepalive: Int = 0
     ) throws {
-        if let descriptor = other.descriptor {
-            try KnownPeersStore(path: knownPeersPath).add(
-                PinnedPeer(keys: descriptor.keys, name: other.name, origin: .operatorAdded))
-        }
+        try pin(other)
         configuration.peers.append(
             .init(
                 name: other.name, peerID: other.hexPeerID, endpoint: endpoint,
                 allowedIPs: allowedIPs ?? ["\(other.host.innerIPv4)/32", "\(other.host.innerIPv6)/128"],
                 keepaliveSeconds: keepalive))
+    }
+
+    /// As `pqvpn peers add` does; a node with temporary keys cannot be pinned.
+    func pin(_ other: StageNode) throws {
+        guard let descriptor = other.descriptor else { return }
+        try KnownPeersStore(path: knownPeersPath).add(
+            PinnedPeer(keys: descriptor.keys, name: other.name, origin: .operatorAdded))
     }
 
     // MARK: The process

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The doctor's look at what an exit needs of its host.
+internal import VPNCore
+
+extension Doctor {
+    /// - Parameters:
+    ///   - hasFilter: whether there is an nft.
+    ///   - closed: what keeps answers from guests (`ExitHost.closedWays`).
+    mutating func checkExit(
+        _ configuration: NodeConfiguration, hasFilter: Bool = HostTools(scratch: "/").find("nft") != nil,
+        closed: [String] = ExitHost.closedWays
+    ) {
+        guard configuration.exit.isOpen else { return }
+        add(
+            hasFilter
+                ? .ok("exit.nft", "nft is there")
+                : .fail("exit.nft", "an exit needs nft, and there is none", fix: "apt-get install nftables"))
+        if closed.isEmpty { add(.ok("exit.forwarding", "this host forwards")) }
+        for complaint in closed {
+            let name = complaint.prefix { $0 != " " }
+            add(
+                .fail(
+                    "exit.forwarding", "\(name) is 0: answers do not come back to guests of this exit",
+                    fix: "sysctl -w \(name)=1"))
+        }
+    }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an exit does to its host while it runs: its table, and the settings of its own interface. A table that a daemon left that
+// died is replaced at the next start; nothing of anybody else's is touched.
+internal import Foundation
+
+struct ExitHost: Sendable {
+    private let tools: HostTools
+    /// Of mode 0700, for what nft reads and says; goes with `close`.
+    private let scratch: String
+
+    /// Throws where nft is missing, before anything was changed.
+    init(path: String? = nil) throws {
+        let template = (NSTemporaryDirectory() as NSString).appendingPathComponent("pqvpn-exit-XXXXXX")
+        scratch = template.replacing("XXXXXX", with: String(UInt64.random(in: .min ... .max), radix: 36))
+        tools = HostTools(path: path, scratch: scratch)
+        try tools.require(["nft"])
+    }
+
+    /// Puts the table into the kernel, in place of what was there, and lets the interface forward.
+    func load(_ table: ExitTable) throws {
+        try prepare()
+        do {
+            try tools.perform(HostCommand("nft", ["-f", "-"], input: table.replacement))
+        } catch {
+            throw NodeFailure(
+                .failure,
+                "an exit needs its table in the kernel (CAP_NET_ADMIN, nf_tables): \(NodeFailure(error).message)")
+        }
+    }
+
+    /// Routers of this interface alone: it forwards, sends no redirects and takes none. Words about what could not be set.
+    func forward(on interface: String) -> [String] {
+        var complaints: [String] = []
+        for (name, value) in [
+            ("ipv4/conf/\(interface)/forwarding", "1"), ("ipv4/conf/\(interface)/send_redirects", "0"),
+            ("ipv4/conf/\(interface)/accept_redirects", "0"), ("ipv6/conf/\(interface)/forwarding", "1"),
+            ("ipv6/conf/\(interface)/accept_redirects", "0"),
+        ] {
+            let path = "/proc/sys/net/\(name)"
+            guard FileManager.default.fileExists(atPath: path) else { continue }
+            do { try KernelSetting.write(path, value) } catch {
+                complaints.append("net.\(name.replacing("/", with: ".")) cannot be set to \(value): \(error)")
+            }
+        }
+        return complaints + Self.closedWays
+    }
+
+    /// The settings of the whole host without which no answer comes back to a guest; they are the operator's.
+    static var closedWays: [String] {
+        [("ipv4/ip_forward", "net.ipv4.ip_forward"), ("ipv6/conf/all/forwarding", "net.ipv6.conf.all.forwarding")]
+            .compactMap { path, name in
+                (try? KernelSetting.read("/proc/sys/net/\(path)")) == "0"
+                    ? "\(name) is 0: answers do not come back to guests; sysctl -w \(name)=1" : nil
+            }
+    }
+
+    /// Takes the table away. The interface goes by itself, and its settings with it.
+    func close() throws {
+        defer { try? FileManager.default.removeItem(atPath: scratch) }
+        try prepare()
+        try tools.perform(HostCommand("nft", ["-f", "-"], input: ExitTable.removal))
+    }
+
+    private func prepare() throws {
+        guard !FileManager.default.fileExists(atPath: scratch) else { return }
+        try FileManager.default.createDirectory(
+            atPath: scratch, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
+    }
+}

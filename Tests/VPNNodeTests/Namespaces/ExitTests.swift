@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// An exit on real kernels: a client, a relay, an exit and a server behind it. What the policy allows goes both ways under the exit's
+// address; what it forbids is refused and said so; and the exit's host is as before when the exit has ended.
+import Foundation
+import Testing
+
+@testable import VPNNode
+
+extension NamespaceTests {
+    @Suite("Exit")
+    struct Exit {
+        private static let (server4, server6) = ("198.41.1.4", "2606:4700:1::4")
+
+        /// Host a relays, b is the client, c the exit, d what is behind it: a server, a neighbour, and a place of metadata.
+        private struct Scene {
+            let stage: Stage
+            let relay: StageNode
+            let client: StageNode
+            let exit: StageNode
+            var server: DemoHost { stage.hosts[3] }
+
+            init(_ stage: Stage, policy: String) throws {
+                self.stage = stage
+                relay = try stage.node(on: stage.hosts[0])
+                client = try stage.node(on: stage.hosts[1])
+                exit = try stage.node(on: stage.hosts[2])
+                try DemoHost.connect(stage.hosts[2], stage.hosts[3], by: "uplink0", network: 96)
+                let server = stage.hosts[3]
+                for address in ["\(Exit.server4)/32", "169.254.169.254/32", "10.50.0.4/32", "\(Exit.server6)/128"] {
+                    try server.ip(["-n", server.namespace, "address", "add", address, "dev", "lo"])
+                }
+                let exitHost = exit.host
+                for (network, way) in [
+                    ("198.41.1.0/24", "10.96.0.4"), ("169.254.169.254/32", "10.96.0.4"), ("10.50.0.0/24", "10.96.0.4"),
+                    ("2606:4700:1::/48", "fd96::4"),
+                ] { try exitHost.ip(["-n", exitHost.namespace, "route", "add", network, "via", way]) }
+                for (name, value) in [("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")] {
+                    try stage.run("sysctl", on: exitHost, ["/bin/sh", "-c", "echo \(value) > /proc/sys/net/\(name)"])
+                }
+                try relay.befriend(
+                    exit, endpoint: "10.\(Stage.outerNetworks[1]).0.3:\(StageConfiguration.port)", allowedIPs: [])
+                try relay.befriend(client, allowedIPs: [])
+                try exit.befriend(relay, allowedIPs: [])
+                try client.befriend(
+                    relay, endpoint: "10.\(Stage.outerNetworks[0]).0.1:\(StageConfiguration.port)", allowedIPs: [])
+                try client.pin(exit)
+                relay.configuration.extraLines = ["relay: { enabled: true }"]
+                exit.configuration.addresses = []
+                exit.configuration.extraLines = ["relay: { enabled: true, exit_policy: \(policy) }"]
+                client.configuration.addresses = []
+                client.configuration.extraLines = [
+                    "  - name: \(exit.name)", "    peer_id: \"\(exit.hexPeerID!)\"", "    via: [\(relay.name)]",
+                    "    exit: true",
+                    "    allowed_ips: [198.41.1.0/24, 169.254.169.254/32, 10.50.0.0/24, 10.66.0.0/16, 10.96.0.0/24, "
+                        + "\"2606:4700:1::/48\", \"fd66:7071::/64\"]",
+                ]
+                for node in [exit, relay, client] { try node.start() }
+                try client.event("circuit.leased")
+            }
+
+            /// What became of a TCP connection from a host, in bash's words; "open" where there is one.
+            func connect(_ address: String, _ port: Int, from host: DemoHost? = nil) throws -> String {
+                let script = "exec 3<>/dev/tcp/\(address)/\(port) && echo open"
+                let outcome = try stage.run(
+                    "connect", on: host ?? client.host, ["/usr/bin/timeout", "5", "/bin/bash", "-c", script])
+                return outcome.status == 124 ? "silence" : outcome.output.contains("open") ? "open" : outcome.errors
+            }
+
+            func listen(on host: DemoHost, port: Int) throws {
+                let program = try stage.start("iperf3-\(port)", on: host, [stage.tools.iperf3, "-s", "-p", "\(port)"])
+                try DemoProcess.wait(10, for: "iperf3") { program.output.contains("listening") }
+            }
+
+            func transfer(_ address: String, _ more: [String] = []) throws -> Double {
+                let outcome = try stage.run(
+                    "iperf3", on: client.host,
+                    [stage.tools.iperf3, "-c", address, "-p", "5201", "-t", "1", "--json"] + more)
+                return ThroughputResult(Data(outcome.output.utf8))?.megabitsPerSecond ?? 0
+            }
+
+            /// The address that the exit gave, as the client's interface has it.
+            func guestAddress() throws -> String {
+                let text = try stage.run(
+                    "address", on: client.host, ["/bin/sh", "-c", "ip -4 -o address show dev \(DemoHost.interface)"]
+                ).output
+                let words = text.split(separator: " ")
+                guard let place = words.firstIndex(of: "inet") else { throw NodeFailure(.failure, "no lease: \(text)") }
+                return String(words[place + 1].prefix { $0 != "/" })
+            }
+
+            func rules(on host: DemoHost) throws -> String {
+                try stage.run("nft", on: host, ["/usr/sbin/nft", "list", "ruleset"]).output
+            }
+        }
+
+        @Test("Pings, TCP and UDP of both families go through the exit, and what its policy forbids is refused")
+        func traffic() throws {
+            try Stage.perform(hosts: 4) { stage in
+                let scene = try Scene(stage, policy: "[\"accept icmp/*\", \"accept *:5201\"]")
+                let lease = try #require(scene.client.events("circuit.leased").first)
+                #expect(lease["mtu"] != nil)
+                try stage.reach(Exit.server4, from: scene.client.host)
+                #expect(try stage.answers(Exit.server4, from: scene.client.host))
+                #expect(try stage.answers(Exit.server6, from: scene.client.host))
+                try scene.listen(on: scene.server, port: 5201)
+                try scene.listen(on: scene.server, port: 82)
+                try scene.listen(on: scene.exit.host, port: 2222)
+                try scene.listen(on: scene.exit.host, port: 5201)
+                for address in [Exit.server4, Exit.server6] {
+                    #expect(try scene.transfer(address) > 0, "\(address)")
+                    #expect(try scene.transfer(address, ["-u", "-b", "1M"]) > 0, "UDP \(address)")
+                }
+                // Refused in words: by the fence that a packet meets first.
+                #expect(try scene.connect(Exit.server4, 82).contains("No route to host"))
+                #expect(try scene.connect(Exit.server6, 82).contains("Permission denied"))
+                // Where nothing is to be had at any port: metadata, neighbours, the exit by each of its addresses, guests.
+                for address in ["169.254.169.254", "10.50.0.4", "10.96.0.4", "10.96.0.3", "10.66.0.1", "10.66.77.77"] {
+                    for port in [5201, 2222] {
+                        #expect(try scene.connect(address, port).contains("No route to host"), "\(address) \(port)")
+                    }
+                }
+                #expect(try scene.connect("fd66:7071::1", 5201).contains("Permission denied"))
+                // They are there for those who may: the silence above means something.
+                for address in ["169.254.169.254", "10.50.0.4"] {
+                    #expect(try scene.connect(address, 5201, from: scene.exit.host) == "open", "\(address)")
+                }
+                #expect(try scene.connect("10.96.0.3", 2222, from: scene.server) == "open")
+                // Nobody comes to a guest unasked.
+                let server = scene.server
+                try server.ip(["-n", server.namespace, "route", "add", "10.66.0.0/16", "via", "10.96.0.3"])
+                let guest = try scene.guestAddress()
+                #expect(try stage.ping(guest, from: server)?.received == 0)
+                #expect(scene.client.events("session.ended").isEmpty)
+            }
+        }
+
+        @Test("allow-all is everything public but mail; a foreign source does not leave the client")
+        func everything() throws {
+            try Stage.perform(hosts: 4) { stage in
+                let scene = try Scene(stage, policy: "allow-all")
+                try stage.reach(Exit.server4, from: scene.client.host)
+                try scene.listen(on: scene.server, port: 25)
+                try scene.listen(on: scene.server, port: 8080)
+                #expect(try scene.connect(Exit.server4, 8080) == "open")
+                #expect(try scene.connect(Exit.server6, 8080) == "open")
+                #expect(try scene.connect(Exit.server4, 25).contains("No route to host"))
+                #expect(try scene.connect("10.50.0.4", 8080).contains("No route to host"))
+                let host = scene.client.host
+                try host.ip(["-n", host.namespace, "address", "add", "10.66.200.200/32", "dev", DemoHost.interface])
+                #expect(try stage.ping(Exit.server4, from: host, source: "10.66.200.200")?.received == 0)
+                #expect(try stage.answers(Exit.server4, from: host))
+            }
+        }
+
+        @Test("The table is replaced after a crash and gone after a stop, and nobody else's is touched")
+        func table() throws {
+            try Stage.perform(hosts: 4) { stage in
+                let scene = try Scene(stage, policy: "allow-all")
+                let host = scene.exit.host
+                try stage.run("nft", on: host, ["/usr/sbin/nft", "add", "table", "inet", "foreign"])
+                try stage.reach(Exit.server4, from: scene.client.host)
+                #expect(try scene.rules(on: host).contains("table inet pqvpn_exit"))
+                try scene.exit.end(SIGKILL)
+                #expect(try scene.rules(on: host).contains("table inet pqvpn_exit"))
+                scene.exit.configuration.extraLines = ["relay: { enabled: true, exit_policy: \"accept *:7777\" }"]
+                try scene.exit.start()
+                let rules = try scene.rules(on: host)
+                #expect(rules.contains("7777") && rules.contains("table inet foreign"))
+                #expect(rules.ranges(of: "table inet pqvpn_exit").count == 1)
+                try scene.exit.end()
+                let after = try scene.rules(on: host)
+                #expect(!after.contains("pqvpn_exit") && after.contains("table inet foreign"))
+            }
+        }
+    }
+}
