@@ -283,6 +283,7 @@ public enum Limits {
     static let repairMemory = 256
     /// Repairs that wait for others.
     static let repairEquations = 16
+
     // MARK: - Exit (§8)
 
     /// Rules of a policy: a packet may be held against all of them.

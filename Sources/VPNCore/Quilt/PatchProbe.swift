@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The payloads of PROBE and PROBE_REPORT of kind 1 (§9): how a patch does. A probe says what its sender has sent there, a report what
+// The payloads of PROBE and PROBE_REPORT of kind 2 (§9): how a patch does. A probe says what its sender has sent there, a report what
 // came, so that each end knows of its own direction.
 
 /// `kind 1 │ patch 1 │ reserved 2 │ number 4 │ sent at 8 │ packets 8 │ bytes 8`: 32 bytes.
 struct PatchProbe: Hashable {
-    static let kind: UInt8 = 1
+    static let kind: UInt8 = 2
     static let size = 32
 
     var patch: UInt8

@@ -92,7 +92,7 @@ private struct Path {
         var estimator = PatchEstimator()
         for step in 0..<1000 { _ = estimator.probe(patch: 0, packets: 0, bytes: 0, now: at(step)) }
         #expect(estimator.unanswered == 32)
-        #expect(PatchProbe([1, 8] + Array(repeating: 0, count: 30)) == nil, "there are eight patches")
+        #expect(PatchProbe([2, 8] + Array(repeating: 0, count: 30)) == nil, "there are eight patches")
         #expect(PatchReport(Array(repeating: 0, count: 40)) == nil, "another kind")
     }
 
