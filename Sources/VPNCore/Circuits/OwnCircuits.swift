@@ -67,6 +67,10 @@ public struct OwnCircuit: Sendable {
     var replaceAt: Instant?
     /// Successors that could not be built, one after the other.
     var failures = 0
+    /// While it is in use and has hops to lose.
+    var vigil: CircuitVigil?
+    /// The vigil's last one.
+    var question: (nonce: UInt64, sent: Instant)?
 
     var paths: [CircuitPath.Number] { [current, successor].compactMap { $0 } + draining }
 }
@@ -106,6 +110,7 @@ struct OwnCircuits {
 
     /// When something is due.
     var deadline: Instant? {
-        (paths.values.compactMap(\.machine.deadline) + all.values.compactMap(\.replaceAt)).min()
+        (paths.values.compactMap(\.machine.deadline) + all.values.compactMap(\.replaceAt)
+            + all.values.compactMap { $0.current == nil ? nil : $0.vigil?.due }).min()
     }
 }
