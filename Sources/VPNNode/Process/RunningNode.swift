@@ -20,6 +20,17 @@ struct RunningNode: RunControl {
         try await node.ping(peer, timeout: timeout)
     }
 
+    func trace(_ peer: String, timeout: Duration) async throws -> TraceReport {
+        try await node.trace(peer, timeout: timeout)
+    }
+
+    func circuitsReport() async throws -> CircuitsReport { await node.circuitsReport() }
+    func buildCircuit(_ name: String, ways: [[String]], networks: [String]) async throws -> CircuitOrderReport {
+        try await node.buildCircuit(name, ways: ways, networks: networks)
+    }
+    func closeCircuit(_ name: String) async throws -> CircuitOrderReport { try await node.closeCircuit(name) }
+    func renewCircuit(_ name: String) async throws -> CircuitOrderReport { try await node.renewCircuit(name) }
+
     func logs(_ wanted: LogRing.Question) -> LogsReport {
         let look = output.ring.look(after: wanted.since, limit: wanted.limit, level: wanted.level)
         return LogsReport(
