@@ -48,7 +48,8 @@ final class StageNode {
 
     /// Pins another node, as `pqvpn peers add` does, and makes it a peer.
     func befriend(
-        _ other: StageNode, endpoint: String? = nil, allowedIPs: [String]? = nil, keepalive: Int = 0
+        _ other: StageNode, endpoint: String? = nil, allowedIPs: [String]? = nil, keepalive: Int = 0,
+        via: [String] = []
     ) throws {
         if let descriptor = other.descriptor {
             try KnownPeersStore(path: knownPeersPath).add(
@@ -58,7 +59,7 @@ final class StageNode {
             .init(
                 name: other.name, peerID: other.hexPeerID, endpoint: endpoint,
                 allowedIPs: allowedIPs ?? ["\(other.host.innerIPv4)/32", "\(other.host.innerIPv6)/128"],
-                keepaliveSeconds: keepalive))
+                keepaliveSeconds: keepalive, via: via))
     }
 
     // MARK: The process
