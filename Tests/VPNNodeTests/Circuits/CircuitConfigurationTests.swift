@@ -4,6 +4,7 @@ import Foundation
 import Testing
 import VPNCore
 import VPNCrypto
+import VPNEngine
 
 @testable import VPNNode
 
