@@ -225,6 +225,17 @@ public enum Limits {
     static let circuitDrain = TimeSpan.seconds(10)
     /// Before a replacement that failed is tried again; doubles each time, up to two minutes.
     static let circuitRetry = TimeSpan.seconds(10)
+    /// Without a sign of life from the last hop of a circuit for so long, ± 25 %, it is asked for one: while packets go, or went a
+    /// moment ago, and else.
+    static let vigilBusy = TimeSpan.seconds(1)
+    static let vigilIdle = TimeSpan.seconds(5)
+    static let vigilBusyFor = TimeSpan.seconds(10)
+    /// How long the first question waits: three round trips, at least and at most so long.
+    static let vigilAnswer = TimeSpan.milliseconds(400)
+    static let vigilLongestAnswer = TimeSpan.seconds(2)
+    /// Then it is asked again and again. Four links that lose 5 % each way lose one question of three, and ten of ten once in 50,000.
+    static let vigilRepeat = TimeSpan.milliseconds(100)
+    static let vigilQuestions = 10
     /// Circuits that this node has for itself: more than all patches of some quilts, with their replacements.
     static let ownCircuits = 64
 

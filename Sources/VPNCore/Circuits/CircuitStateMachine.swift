@@ -15,6 +15,8 @@ public enum CircuitFailure: Error, Hashable, Sendable {
     case handshake
     /// The hop's session is gone.
     case lost
+    /// Nothing comes from its end any more: some node of the way is gone.
+    case silent
     /// A relay ended it.
     case ended(CircuitEnd)
     /// It carries no handshake.

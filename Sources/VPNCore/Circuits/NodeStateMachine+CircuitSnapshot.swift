@@ -25,6 +25,8 @@ public struct CircuitSnapshot: Sendable {
     public let draining: Int
     /// The longest inner packet in bytes.
     public let pathMTU: Int?
+    /// The peers that the hops of the path in use are, in order; empty before there is one.
+    public let slots: [PeerSlot]
     /// Where its paths pass this node, hop by hop.
     public let places: [CircuitPlace]
     /// Of its innermost session.
@@ -54,7 +56,9 @@ extension NodeStateMachine {
                 state: circuit.current == nil ? .building : circuit.successor == nil ? .ready : .replacing,
                 destination: circuit.destination, age: circuit.readySince.map { now.since($0) },
                 replacesIn: circuit.replaceAt.map { $0.since(now) }, draining: circuit.draining.count,
-                pathMTU: destination?.path?.told, places: circuit.paths.flatMap { circuits.paths[$0]?.places ?? [] },
+                pathMTU: destination?.path?.told,
+                slots: circuit.current.flatMap { circuits.paths[$0]?.slots } ?? [],
+                places: circuit.paths.flatMap { circuits.paths[$0]?.places ?? [] },
                 session: destination?.ring.current.map { describe($0, now: now) })
         }
     }

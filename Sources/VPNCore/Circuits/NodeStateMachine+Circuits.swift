@@ -185,6 +185,7 @@ extension NodeStateMachine {
             circuit.replaceAt =
                 now + Limits.circuitLife
                 + TimeSpan(nanoseconds: random % (Limits.circuitLifeSpread.nanoseconds + 1))
+            circuit.vigil = CircuitVigil(now: now, jitter: UInt8(truncatingIfNeeded: random >> 56))
         }
         if let replaced {
             circuit.draining.append(replaced)
@@ -304,6 +305,7 @@ extension NodeStateMachine {
         for number in circuits.paths.keys.sorted() {
             advance(number, now: now) { $0.timeout(now: now) }
         }
+        watchCircuits(now: now)
         for circuit in circuits.all.values.sorted(by: { $0.number < $1.number }) {
             guard let due = circuit.replaceAt, due <= now else { continue }
             circuits.all[circuit.number]?.replaceAt = nil

@@ -76,6 +76,10 @@ public struct OwnCircuit: Sendable {
     var failures = 0
     /// nil before it is asked for. It outlives the paths, as the association with the exit does.
     var lease: LeaseProgress?
+    /// While it is in use and has hops to lose.
+    var vigil: CircuitVigil?
+    /// The vigil's last one.
+    var question: (nonce: UInt64, sent: Instant)?
 
     var paths: [CircuitPath.Number] { [current, successor].compactMap { $0 } + draining }
 }
@@ -116,6 +120,7 @@ struct OwnCircuits {
     /// When something is due.
     var deadline: Instant? {
         (paths.values.compactMap(\.machine.deadline) + all.values.compactMap(\.replaceAt)
-            + all.values.compactMap { $0.lease?.deadline }).min()
+            + all.values.compactMap { $0.lease?.deadline }
+            + all.values.compactMap { $0.current == nil ? nil : $0.vigil?.due }).min()
     }
 }

@@ -62,6 +62,7 @@ extension NodeStateMachine {
     /// The other end answers a probe.
     mutating func receive(probeReport payload: [UInt8], slot: PeerSlot, now: Instant) {
         guard let message = ProbeMessage(payload) else { return drop(.probeMalformed) }
+        if heardAnswer(message, slot: slot, now: now) { return }
         guard var path = peers[slot]?.path, path.search.answered(message, now: now) else { return drop(.probeUnknown) }
         tell(slot, &path)
     }

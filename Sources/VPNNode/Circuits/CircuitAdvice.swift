@@ -77,6 +77,10 @@ struct CircuitAdvice: Equatable {
             node = target
             text = "the session with '\(target)' is gone"
             fix = "it is built again; pqvpn trace shows how far the way goes"
+        case .silent:
+            node = nil
+            text = "nothing comes back from '\(target)' any more: a node on the way is gone"
+            fix = "it is built again; pqvpn circuits shows whether that works and who refuses"
         case .ended(let end):
             node = relay
             text = "the way beyond '\(relay)' was ended there: \(Self.words(end))"
@@ -113,6 +117,7 @@ extension CircuitFailure {
         case .noAnswer: "no_answer"
         case .handshake: "handshake"
         case .lost: "lost"
+        case .silent: "silent"
         case .ended: "ended"
         case .tooNarrow: "too_narrow"
         case .local: "local"

@@ -15,7 +15,9 @@ struct WantedCircuits {
     }
 
     struct Entry {
-        let request: CircuitRequest
+        /// The ways to its last hop, or to others like it: another one is taken where one fails.
+        let ways: [CircuitRequest]
+        var way = 0
         let origin: Origin
         /// In the core; nil between attempts.
         var number: OwnCircuit.Number?
@@ -26,13 +28,20 @@ struct WantedCircuits {
         var due: Instant?
         /// One after the other.
         var failures = 0
+        /// The same, but those count that were ready for a moment only.
+        var streak = 0
+        var readySince: Instant?
         var replacements = 0
         var lastFailure: Failure?
+
+        var request: CircuitRequest { ways[way] }
     }
 
     /// Between attempts: doubles from the one to the other.
     static let shortestPause = TimeSpan.seconds(1)
     static let longestPause = TimeSpan.seconds(60)
+    /// A circuit that lasted so long is no failure when it ends.
+    static let provenAfter = TimeSpan.seconds(5)
     /// Of a pause, so that the clients of one relay do not all come back to it at once.
     static let jitter = 0.75...1.25
 
@@ -64,7 +73,7 @@ struct WantedCircuits {
         entries.removeAll { entry in
             let stays =
                 switch entry.origin {
-                case .configuration: requests.contains(entry.request)
+                case .configuration: requests.contains(entry.ways[0])
                 case .command:
                     !names.contains(entry.request.name) && prefixes.isDisjoint(with: entry.request.allowedIPs)
                 }
@@ -75,8 +84,14 @@ struct WantedCircuits {
         return leaving
     }
 
-    mutating func add(_ request: CircuitRequest, _ origin: Origin, now: Instant) {
-        entries.append(Entry(request: request, origin: origin, due: now))
+    /// - Parameter alternatives: other hops under the same name and with the same networks.
+    mutating func add(
+        _ request: CircuitRequest, alternatives: [[PeerID]] = [], _ origin: Origin, now: Instant
+    ) {
+        let others = alternatives.map { hops in
+            CircuitRequest(name: request.name, hops: hops, allowedIPs: request.allowedIPs)
+        }
+        entries.append(Entry(ways: [request] + others, origin: origin, due: now))
     }
 
     /// Nobody wants it any more. The number of what is there to be closed; nil where nothing is.
@@ -101,12 +116,21 @@ struct WantedCircuits {
         }
     }
 
-    /// An attempt came to nothing.
+    /// An attempt came to nothing, or what came of one is gone. Who had a circuit, and who has another way that was not tried yet,
+    /// does not wait.
     ///
     /// - Parameter jitter: of the pause, in `Self.jitter`.
     mutating func failed(_ name: String, _ failure: Failure, jitter: Double, now: Instant) {
         change(name) { entry in
-            let pause = min(Self.shortestPause * (1 << min(entry.failures, 6)), Self.longestPause)
+            // One that broke as soon as it was there must not be built for ever without a pause.
+            let hasLived = entry.readySince.map { now.since($0) >= Self.provenAfter } ?? false
+            if hasLived { entry.streak = 0 }
+            let rounds = entry.streak / entry.ways.count
+            let isAtOnce = hasLived || (entry.streak + 1) % entry.ways.count != 0
+            let pause = isAtOnce ? .zero : min(Self.shortestPause * (1 << min(rounds, 6)), Self.longestPause)
+            if !hasLived { entry.streak += 1 }
+            entry.readySince = nil
+            entry.way = (entry.way + 1) % entry.ways.count
             entry.number = nil
             entry.isReady = false
             entry.failures += 1
@@ -120,6 +144,7 @@ struct WantedCircuits {
         guard let entry = self[number] else { return nil }
         change(entry.request.name) { entry in
             entry.isReady = true
+            entry.readySince = now
             entry.failures = 0
             entry.lastFailure = nil
         }

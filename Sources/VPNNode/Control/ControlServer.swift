@@ -206,13 +206,17 @@ final class ControlServer: Sendable {
             case .status: return try await control.status().json
             case .rekey: return try await control.rekey(peer(of: request)).json
             case .drop: return try await control.drop(peer(of: request)).json
-            case .ping:
-                let timeout = min(max(request.timeout ?? 5000, 1), 30_000)
-                return try await control.ping(peer(of: request), timeout: .milliseconds(timeout)).json
+            case .ping: return try await control.ping(peer(of: request), timeout: timeout(of: request)).json
             case .look: return try await control.look().json
-            case .netcheck:
-                let timeout = min(max(request.timeout ?? 5000, 1), 30_000)
-                return try await control.netcheck(within: .milliseconds(timeout)).json
+            case .netcheck: return try await control.netcheck(within: timeout(of: request)).json
+            case .trace: return try await control.trace(peer(of: request), timeout: timeout(of: request)).json
+            case .circuits: return try await control.circuitsReport().json
+            case .circuitBuild:
+                return try await control.buildCircuit(
+                    peer(of: request), ways: request.ways ?? [], networks: request.networks ?? []
+                ).json
+            case .circuitClose: return try await control.closeCircuit(peer(of: request)).json
+            case .circuitRenew: return try await control.renewCircuit(peer(of: request)).json
             case .logs: return try await control.logs(LogRing.Question(request)).json
             case .metrics: return try await control.metrics().json
             case .logLevel: return try await control.setLogLevel(request.level).json
@@ -221,9 +225,13 @@ final class ControlServer: Sendable {
         } catch { return FailureReport(NodeFailure(error)).json }
     }
 
+    private static func timeout(of request: ControlRequest) -> Duration {
+        .milliseconds(min(max(request.timeout ?? 5000, 1), 30_000))
+    }
+
     private static func peer(of request: ControlRequest) throws -> String {
         guard let peer = request.peer, !peer.isEmpty else {
-            throw NodeFailure(.usage, "\(request.verb.rawValue) needs a peer")
+            throw NodeFailure(.usage, "\(request.verb.rawValue) needs a peer, or the name of a circuit")
         }
         return peer
     }

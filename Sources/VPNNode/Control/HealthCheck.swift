@@ -23,7 +23,10 @@ struct HealthFacts: Sendable {
 enum HealthCheck {
     typealias Finding = StatusReport.Finding
 
-    static func findings(_ facts: HealthFacts, peers: [StatusReport.Peer], drops: [String: UInt64]) -> [Finding] {
+    static func findings(
+        _ facts: HealthFacts, peers: [StatusReport.Peer], drops: [String: UInt64],
+        circuits: [CircuitsReport.Own] = []
+    ) -> [Finding] {
         var found: [Finding] = []
         if facts.isTunnelGone {
             found.append(
@@ -39,6 +42,12 @@ enum HealthCheck {
                     fix: "pqvpn lockdown on \(facts.configurationFile)"))
         }
         for peer in peers where peer.isConfigured { found += findings(peer) }
+        for circuit in circuits where !circuit.isUp {
+            guard let failure = circuit.lastFailure else { continue }
+            found.append(
+                Finding(
+                    "error", "CIRCUIT_DOWN", "nothing goes to '\(circuit.name)': \(failure.text)", fix: failure.fix))
+        }
         for name in facts.unresolved.sorted() {
             found.append(
                 Finding(

@@ -16,6 +16,17 @@ public protocol NodeControl: Sendable {
     func netcheck(within limit: Duration) async throws -> NetcheckReport
     /// One question through the tunnel, and how long its answer took.
     func ping(_ peer: String, timeout: Duration) async throws -> PingReport
+    /// One question to each hop on the way to a peer, or of a circuit.
+    func trace(_ peer: String, timeout: Duration) async throws -> TraceReport
+    /// Its own circuits, and how many pass.
+    func circuitsReport() async throws -> CircuitsReport
+    /// Begins a circuit through pinned nodes, which is kept until it is closed; the second way and others are taken where the one
+    /// before fails.
+    func buildCircuit(_ name: String, ways: [[String]], networks: [String]) async throws -> CircuitOrderReport
+    /// Ends a circuit and does not build it again.
+    func closeCircuit(_ name: String) async throws -> CircuitOrderReport
+    /// Builds another path for a circuit and goes over to it.
+    func renewCircuit(_ name: String) async throws -> CircuitOrderReport
 }
 
 /// The run around a node: its log and its configuration file.
@@ -38,6 +49,10 @@ public struct ControlRequest: Codable, Sendable, Equatable {
         case status, rekey, drop, ping, look, netcheck, logs, metrics
         case logLevel = "log-level"
         case reload
+        case trace, circuits
+        case circuitBuild = "circuit-build"
+        case circuitClose = "circuit-close"
+        case circuitRenew = "circuit-renew"
     }
 
     /// Grows with every incompatible change of a verb.
@@ -45,6 +60,7 @@ public struct ControlRequest: Codable, Sendable, Equatable {
 
     public var version: Int
     public var verb: Verb
+    /// Of what is about circuits: the name of one.
     public var peer: String?
     /// Milliseconds.
     public var timeout: Int?
@@ -56,9 +72,12 @@ public struct ControlRequest: Codable, Sendable, Equatable {
     public var level: String?
     /// Of reload: only says what would happen.
     public var isTrial: Bool?
+    /// Of circuit-build: hops by their names or peer_ids, one list for each way; and inner networks.
+    public var ways: [[String]]?
+    public var networks: [String]?
 
     private enum CodingKeys: String, CodingKey {
-        case version, verb, peer, timeout, since, limit, level
+        case version, verb, peer, timeout, since, limit, level, ways, networks
         case isTrial = "dry_run"
     }
 
@@ -72,10 +91,10 @@ public struct ControlRequest: Codable, Sendable, Equatable {
     /// Whether it changes anything.
     var isOrder: Bool {
         switch verb {
-        case .rekey, .drop: true
+        case .rekey, .drop, .circuitBuild, .circuitClose, .circuitRenew: true
         case .logLevel: level != nil
         case .reload: isTrial != true
-        case .status, .ping, .look, .netcheck, .logs, .metrics: false
+        case .status, .ping, .look, .netcheck, .logs, .metrics, .trace, .circuits: false
         }
     }
 }

@@ -33,19 +33,22 @@ extension StatusReport {
     private var headline: String {
         let configured = peers.filter(\.isConfigured)
         let connected = configured.filter { $0.state == "connected" }
+        let names = configured.map(\.name) + circuits.map(\.name)
         let since =
             connected.compactMap(\.session?.ageSeconds).max().map { ", keys at most \(Units.span($0)) old" } ?? ""
         switch verdict {
         case .protected:
-            let who = configured.count == 1 ? "'\(configured[0].name)'" : "all \(configured.count) peers"
+            let who = names.count == 1 ? "'\(names[0])'" : "all \(names.count) peers"
             return "PROTECTED: traffic to \(who) is encrypted and post-quantum authenticated\(since)"
         case .degraded:
             let names = connected.filter { $0.session?.signatures.contains("+") != true }.map { "'\($0.name)'" }
             return "DEGRADED: one signature had to do for \(names.joined(separator: ", "))"
         case .partial:
-            let missing = configured.filter { $0.state != "connected" }.map { "'\($0.name)'" }
+            let missing =
+                configured.filter { $0.state != "connected" }.map { "'\($0.name)'" }
+                + circuits.filter { !$0.isUp }.map { "'\($0.name)'" }
             return
-                "PARTLY PROTECTED: \(connected.count) of \(configured.count) peers are connected; without a session: "
+                "PARTLY PROTECTED: \(names.count - missing.count) of \(names.count) peers are connected; without a session: "
                 + missing.prefix(8).joined(separator: ", ") + (missing.count > 8 ? " …" : "")
         case .disconnected:
             return "NOT CONNECTED: no peer has a session; packets for them are held back, none leaves in the clear"
@@ -68,6 +71,13 @@ extension StatusReport {
         lines.append(
             "Traffic    out \(Units.bytes(traffic.bytesOut)), in \(Units.bytes(traffic.bytesIn))"
                 + "  (wire: out \(Units.bytes(traffic.wireBytesOut)), in \(Units.bytes(traffic.wireBytesIn)))")
+        for circuit in circuits {
+            let since = circuit.since.map { ", since \($0)" } ?? ""
+            lines.append(
+                "Circuit    \(circuit.name): \(circuit.isUp ? "" : "\(circuit.stateText), ")through \(circuit.way)\(since)"
+            )
+        }
+        if let relay, relay.isEnabled { lines.append("Relay      \(relay.text)") }
         let ciphers = Set(peers.compactMap(\.session?.cipher)).sorted()
         if !ciphers.isEmpty {
             let signatures = Set(peers.compactMap(\.session?.signatures)).sorted().joined(separator: " or ")

@@ -162,6 +162,9 @@ public struct StatusReport: Report, Codable, Equatable {
     public var health: [Finding]
     /// "info"; what the node writes to its log now.
     public var logLevel: String?
+    /// Its own.
+    public var circuits: [CircuitsReport.Own] = []
+    public var relay: CircuitsReport.Relay?
 
     private enum CodingKeys: String, CodingKey {
         case verdict, version, pid, nickname
@@ -171,15 +174,17 @@ public struct StatusReport: Report, Codable, Equatable {
         case uptimeSeconds = "uptime_seconds"
         case listening, tunnel, traffic, peers, drops, health
         case logLevel = "log_level"
+        case circuits, relay
     }
 
-    /// What the peers' states come to.
-    static func verdict(_ peers: [Peer]) -> Verdict {
+    /// What the states of peers and circuits come to.
+    static func verdict(_ peers: [Peer], circuits: [CircuitsReport.Own] = []) -> Verdict {
         let configured = peers.filter(\.isConfigured)
         let connected = configured.filter { $0.state == "connected" }
-        if configured.isEmpty { return .idle }
-        if connected.isEmpty { return .disconnected }
-        if connected.count < configured.count { return .partial }
+        let up = connected.count + circuits.count(where: \.isUp)
+        if configured.isEmpty && circuits.isEmpty { return .idle }
+        if up == 0 { return .disconnected }
+        if up < configured.count + circuits.count { return .partial }
         return connected.contains { $0.session?.signatures.contains("+") != true } ? .degraded : .protected
     }
 }

@@ -21,7 +21,7 @@ struct HostPlan: Sendable {
         if tunnel.isLockedDown {
             lockdown = LockdownPlan(configuration)
             tools.append("nft")
-            for name in configuration.peers.compactMap(\.endpoint) + configuration.bootstrapPeers {
+            for name in configuration.directPeers.compactMap(\.endpoint) + configuration.bootstrapPeers {
                 guard case .name(let host) = name.host else { continue }
                 warnings.append(
                     "\(host) cannot be looked up while the lockdown is on and the tunnel is not up: "
@@ -69,7 +69,7 @@ struct HostPlan: Sendable {
 
     /// Whether an endpoint is, or may be, behind one of the tunnel's own routes.
     private static func swallows(_ allowed: [IPPrefix], _ configuration: NodeConfiguration) -> Bool {
-        let endpoints = configuration.peers.compactMap(\.endpoint) + configuration.bootstrapPeers
+        let endpoints = configuration.directPeers.compactMap(\.endpoint) + configuration.bootstrapPeers
         return allowed.contains { prefix in
             prefix.family == .v4
                 && (prefix.length == 0

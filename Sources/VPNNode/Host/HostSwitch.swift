@@ -2,6 +2,7 @@
 // `pqvpn up` and `pqvpn down`: a plan is carried out step by step, each on disk before it is done, and taken back as a whole
 // where one fails. The plan itself is HostPlan's.
 internal import Foundation
+internal import VPNCore
 internal import VPNEngine
 
 /// What connects a host and disconnects it. Blocking: for commands.
@@ -163,12 +164,14 @@ public struct HostSwitch: Sendable {
         return pid
     }
 
-    /// Waits until the peers that have an endpoint, or all where none has one, have a session.
+    /// Waits until the peers that have an endpoint, or all where none has one, have a session, and all circuits are there.
     private static func wait(_ seconds: Double, _ profile: String, _ configuration: NodeConfiguration) throws
         -> [String]
     {
-        let callable = configuration.peers.filter { $0.endpoint != nil }
-        let wanted = Set((callable.isEmpty ? configuration.peers : callable).map(\.name))
+        let direct = configuration.directPeers
+        let callable = direct.filter { $0.endpoint != nil }
+        let wanted = Set((callable.isEmpty ? direct : callable).map(\.name))
+            .union(configuration.circuitRequests.map(\.name))
         let limit = ContinuousClock.now + .seconds(seconds)
         var missing = wanted
         repeat {
@@ -178,6 +181,7 @@ public struct HostSwitch: Sendable {
                 let report = try? client.ask(ControlRequest(.status), as: StatusReport.self)
             {
                 missing = wanted.subtracting(report.peers.filter { $0.session != nil }.map(\.name))
+                    .subtracting(report.circuits.filter(\.isUp).map(\.name))
                 if missing.isEmpty { return wanted.sorted() }
             }
             Thread.sleep(forTimeInterval: 0.05)

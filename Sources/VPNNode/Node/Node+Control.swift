@@ -29,8 +29,9 @@ extension Node: NodeControl {
         facts.isTunnelGone = isTunnelGone
         facts.isLockdownMissing = isLockdownMissing
         facts.unresolved = names.unresolvedNames
+        let own = ownCircuits(now: now)
         return StatusReport(
-            verdict: StatusReport.verdict(peers), version: VersionReport().version, pid: Int(getpid()),
+            verdict: StatusReport.verdict(peers, circuits: own), version: VersionReport().version, pid: Int(getpid()),
             nickname: configuration.nickname, peerID: machine.identity.hex, isTemporary: isTemporary,
             configuration: configuration.file, uptimeSeconds: machine.age(now: now).seconds,
             listening: engine.socket.local.text,
@@ -43,7 +44,9 @@ extension Node: NodeControl {
                 packetsOut: counters.packetsFromTunnel, bytesOut: counters.bytesFromTunnel,
                 packetsIn: counters.packetsToTunnel, bytesIn: counters.bytesToTunnel,
                 wireBytesOut: counters.bytesSent, wireBytesIn: counters.bytesReceived),
-            peers: peers, drops: drops, health: HealthCheck.findings(facts, peers: peers, drops: drops))
+            peers: peers, drops: drops,
+            health: HealthCheck.findings(facts, peers: peers, drops: drops, circuits: own), circuits: own,
+            relay: relayReport)
     }
 
     public func rekey(_ peer: String) throws -> ControlReport {
@@ -69,18 +72,29 @@ extension Node: NodeControl {
         let found = try peerSnapshot(peer)
         guard machine.ask(found.slot, now: MonotonicClock.now) else { throw noSession(found) }
         settle()
+        let seconds = await answer(of: found.slot, timeout: timeout)
+        return PingReport(
+            peer: found.name, roundTripSeconds: seconds, path: found.carrier.map { "direct \($0.text)" } ?? "unknown",
+            mtu: found.pathMTU)
+    }
+
+    /// The time of the next answer that comes from there; nil where none comes in time, or there is no session to ask in.
+    func roundTrip(_ slot: PeerSlot, timeout: Duration) async -> Double? {
+        guard machine.ask(slot, now: MonotonicClock.now) else { return nil }
+        settle()
+        return await answer(of: slot, timeout: timeout)
+    }
+
+    private func answer(of slot: PeerSlot, timeout: Duration) async -> Double? {
         let id = nextPing
         nextPing += 1
-        let seconds = await withCheckedContinuation { (continuation: CheckedContinuation<Double?, Never>) in
-            pings[id] = (found.slot, continuation)
+        return await withCheckedContinuation { (continuation: CheckedContinuation<Double?, Never>) in
+            pings[id] = (slot, continuation)
             Task {
                 try? await Task.sleep(for: timeout, clock: .continuous)
                 finishPing(id)
             }
         }
-        return PingReport(
-            peer: found.name, roundTripSeconds: seconds, path: found.carrier.map { "direct \($0.text)" } ?? "unknown",
-            mtu: found.pathMTU)
     }
 
     private func finishPing(_ id: UInt64) { pings.removeValue(forKey: id)?.continuation.resume(returning: nil) }
@@ -103,7 +117,7 @@ extension Node: NodeControl {
         NodeFailure(.failure, "there is no session with '\(peer.name)' (\(peer.state.rawValue)): see pqvpn status")
     }
 
-    private func peerSnapshot(_ text: String) throws -> PeerSnapshot {
+    func peerSnapshot(_ text: String) throws -> PeerSnapshot {
         let peers = machine.snapshot(now: MonotonicClock.now)
         if let peer = peers.first(where: { $0.name == text }) { return peer }
         let matching = text.count >= 8 ? peers.filter { $0.identity?.hex.hasPrefix(text.lowercased()) == true } : []

@@ -22,6 +22,16 @@ struct RunningNode: RunControl {
 
     func look() async throws -> ControlReport { await node.look() }
     func netcheck(within limit: Duration) async throws -> NetcheckReport { try await node.netcheck(within: limit) }
+    func trace(_ peer: String, timeout: Duration) async throws -> TraceReport {
+        try await node.trace(peer, timeout: timeout)
+    }
+
+    func circuitsReport() async throws -> CircuitsReport { await node.circuitsReport() }
+    func buildCircuit(_ name: String, ways: [[String]], networks: [String]) async throws -> CircuitOrderReport {
+        try await node.buildCircuit(name, ways: ways, networks: networks)
+    }
+    func closeCircuit(_ name: String) async throws -> CircuitOrderReport { try await node.closeCircuit(name) }
+    func renewCircuit(_ name: String) async throws -> CircuitOrderReport { try await node.renewCircuit(name) }
 
     func logs(_ wanted: LogRing.Question) -> LogsReport {
         let look = output.ring.look(after: wanted.since, limit: wanted.limit, level: wanted.level)

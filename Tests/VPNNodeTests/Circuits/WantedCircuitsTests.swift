@@ -33,8 +33,38 @@ import VPNCrypto
         wanted.began("a", as: 9, now: now)
         #expect(wanted.ready(9, now: now + .seconds(2)) == .seconds(2))
         #expect(wanted.counts == (1, 0) && wanted["a"]?.lastFailure == nil)
-        wanted.failed("a", .failed(hop: 0, .lost), jitter: 0.75, now: now)
-        #expect(wanted.deadline == now + .milliseconds(750))
+        let later = now + .seconds(12)
+        wanted.failed("a", .failed(hop: 0, .lost), jitter: 0.75, now: later)
+        #expect(wanted.deadline == later, "who had a circuit does not wait for the next")
+        wanted.began("a", as: 10, now: later)
+        wanted.failed("a", .failed(hop: 0, .lost), jitter: 0.75, now: later)
+        #expect(wanted.deadline == later + .milliseconds(750))
+        // One that breaks as soon as it is there is built with growing pauses all the same.
+        for pause in [2, 4, 8] {
+            wanted.began("a", as: pause, now: later)
+            _ = wanted.ready(pause, now: later)
+            wanted.failed("a", .failed(hop: 1, .ended(.closed)), jitter: 1, now: later + .seconds(1))
+            #expect(wanted.deadline == later + .seconds(1 + pause))
+        }
+    }
+
+    @Test func otherWaysAreTriedAtOnceAndEachInItsTurn() throws {
+        var wanted = WantedCircuits()
+        let ways = [[Self.last], [Self.relay, Self.last]]
+        wanted.add(try request("a"), alternatives: ways, .command, now: start)
+        var now = start
+        var tried: [Int] = []
+        var pauses: [UInt64] = []
+        for number in 0..<6 {
+            tried.append(try #require(wanted.next(now: now).first).hops.count + (wanted["a"]?.way == 0 ? 0 : 10))
+            wanted.began("a", as: number, now: now)
+            wanted.failed("a", .failed(hop: 0, .noAnswer), jitter: 1, now: now)
+            let due = try #require(wanted.deadline)
+            pauses.append(due.since(now).nanoseconds / 1_000_000_000)
+            now = due
+        }
+        #expect(tried == [2, 11, 12, 2, 11, 12])
+        #expect(pauses == [0, 0, 1, 0, 0, 2])
     }
 
     @Test func aSessionWithTheFirstHopEndsTheWaitForIt() throws {
@@ -71,7 +101,8 @@ import VPNCrypto
     @Test func adviceNamesWhoSaidIt() {
         let hops = ["r1", "r2", "exit"]
         let failures: [CircuitFailure] =
-            [.noEntry, .noAnswer, .handshake, .lost, .tooNarrow, .local] + ExtendRefusal.allCases.map { .refused($0) }
+            [.noEntry, .noAnswer, .handshake, .lost, .silent, .tooNarrow, .local]
+            + ExtendRefusal.allCases.map { .refused($0) }
             + CircuitEnd.allCases.map { .ended($0) }
         var seen: Set<String> = []
         for failure in failures {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import VPNNode
 
-/// Hosts that are network namespaces. The first one has a cable to each of the others.
+/// Hosts that are network namespaces. The first one has a cable to each of the others, or each to the next.
 final class Stage {
     let hosts: [DemoHost]
     let tools: DemoTools
@@ -20,7 +20,9 @@ final class Stage {
 
     /// Builds the hosts, performs, and removes whatever there is then. Where the machine cannot do it, says so loudly and
     /// performs nothing.
-    static func perform(hosts count: Int = 2, scenario: (Stage) throws -> Void) throws {
+    ///
+    /// - Parameter isRow: each host has a cable to the next, instead of all to the first.
+    static func perform(hosts count: Int = 2, isRow: Bool = false, scenario: (Stage) throws -> Void) throws {
         guard let (tools, pqvpn) = requirements() else { return }
         DemoInterruption.watch()
         let stage = try Stage(hosts: count, tools: tools, pqvpn: pqvpn)
@@ -29,7 +31,7 @@ final class Stage {
             Self.passSignalOn()
         }
         do {
-            try stage.build()
+            try stage.build(isRow: isRow)
             try scenario(stage)
         } catch {
             for node in stage.nodes { print("--- log of \(node.name) ---\n\(node.log)") }
@@ -51,7 +53,7 @@ final class Stage {
         }
     }
 
-    private func build() throws {
+    private func build(isRow: Bool) throws {
         for host in hosts {
             try host.make()
             try host.ip("-n", host.namespace, "link", "set", "lo", "up")
@@ -59,7 +61,8 @@ final class Stage {
         for (position, host) in hosts.dropFirst().enumerated() {
             let cable = position == 0 ? DemoHost.cable : "outer\(position)"
             // Both ends have one name.
-            try DemoHost.connect(hosts[0], host, by: cable, network: Self.outerNetworks[position])
+            try DemoHost.connect(
+                isRow ? hosts[position] : hosts[0], host, by: cable, network: Self.outerNetworks[position])
         }
     }
 

@@ -8,6 +8,7 @@ struct StageConfiguration {
         var endpoint: String?
         var allowedIPs: [String] = []
         var keepaliveSeconds = 0
+        var via: [String] = []
     }
 
     static let port = 9000
@@ -45,6 +46,7 @@ struct StageConfiguration {
             if let endpoint = peer.endpoint { lines.append("    endpoint: \"\(endpoint)\"") }
             lines.append("    allowed_ips: \(Self.list(peer.allowedIPs))")
             lines.append("    keepalive_seconds: \(peer.keepaliveSeconds)")
+            if !peer.via.isEmpty { lines.append("    via: \(Self.list(peer.via))") }
         }
         return (lines + extraLines).joined(separator: "\n") + "\n"
     }

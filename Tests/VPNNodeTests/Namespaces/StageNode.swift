@@ -48,14 +48,15 @@ final class StageNode {
 
     /// Pins another node, as `pqvpn peers add` does, and makes it a peer.
     func befriend(
-        _ other: StageNode, endpoint: String? = nil, allowedIPs: [String]? = nil, keepalive: Int = 0
+        _ other: StageNode, endpoint: String? = nil, allowedIPs: [String]? = nil, keepalive: Int = 0,
+        via: [String] = []
     ) throws {
         try pin(other)
         configuration.peers.append(
             .init(
                 name: other.name, peerID: other.hexPeerID, endpoint: endpoint,
                 allowedIPs: allowedIPs ?? ["\(other.host.innerIPv4)/32", "\(other.host.innerIPv6)/128"],
-                keepaliveSeconds: keepalive))
+                keepaliveSeconds: keepalive, via: via))
     }
 
     /// As `pqvpn peers add` does; a node with temporary keys cannot be pinned.

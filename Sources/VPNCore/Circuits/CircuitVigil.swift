@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether a circuit in use still answers (§8): when to ask its last hop for a sign of life, and when to believe that there will be
+// none. It sends nothing and measures nothing itself.
+
+/// Of one circuit, for as long as it is in use. Anything authentic that comes in the innermost session is an answer.
+struct CircuitVigil {
+    enum Step: Equatable { case wait, ask, failed }
+
+    /// When `step` is to be taken.
+    private(set) var due: Instant
+    /// Questions without an answer, and when the first of them was asked.
+    private var asked = 0
+    private var askedFirst = Instant.origin
+    /// 0 … 255 for 75 … 125 % of an interval.
+    private var jitter: UInt8
+
+    init(now: Instant, jitter: UInt8) {
+        self.jitter = jitter
+        due = now + Limits.vigilBusy
+    }
+
+    /// - Parameters:
+    ///   - heard: when something came last.
+    ///   - used: when a packet went or came last.
+    ///   - roundTrip: what an answer takes, as far as that is known.
+    ///   - random: for the next interval.
+    mutating func step(
+        now: Instant, heard: Instant, used: Instant, roundTrip: TimeSpan?, random: UInt8
+    ) -> Step {
+        guard now >= due else { return .wait }
+        if asked > 0, heard >= askedFirst { asked = 0 }
+        let patience = min(
+            max(Limits.vigilAnswer, (roundTrip ?? .zero) * 3), Limits.vigilLongestAnswer)
+        if asked == 0 {
+            let isBusy = now.since(used) < Limits.vigilBusyFor
+            let next = heard + jittered(isBusy ? Limits.vigilBusy : Limits.vigilIdle)
+            guard now >= next else {
+                // Traffic may begin at any time, and nobody tells.
+                due = min(next, now + Limits.vigilBusy)
+                return .wait
+            }
+            jitter = random
+            askedFirst = now
+            asked = 1
+            due = now + patience
+            return .ask
+        }
+        guard asked < Limits.vigilQuestions else { return .failed }
+        asked += 1
+        due = now + (asked < Limits.vigilQuestions ? Limits.vigilRepeat : max(Limits.vigilRepeat, patience))
+        return .ask
+    }
+
+    private func jittered(_ span: TimeSpan) -> TimeSpan {
+        TimeSpan(nanoseconds: span.nanoseconds / 4 * 3 + span.nanoseconds / 2 * UInt64(jitter) / 255)
+    }
+}
