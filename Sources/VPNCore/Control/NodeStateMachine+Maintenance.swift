@@ -162,5 +162,5 @@ extension NodeStateMachine {
 
     private func uptime(_ now: Instant) -> UInt64 { now.since(started).nanoseconds / 1_000_000_000 }
 
-    private func unixSeconds(_ now: Instant) -> UInt64 { parameters.unixSeconds + uptime(now) }
+    func unixSeconds(_ now: Instant) -> UInt64 { parameters.unixSeconds + uptime(now) }
 }

@@ -113,6 +113,7 @@ struct EventLog {
         case .peerBack(_, let name):
             line(.info, "peer speaks again", "peer.back", nil, ["peer_name": "\(name)"])
         case .circuit(let event): record(event)
+        case .relayLearned, .relayRefused, .relaysExpired, .guardsChanged: recordRelays(event)
         case .guestArrived(_, let summary):
             line(.info, "guest arrived by a circuit", "circuit.guest", summary.handshake, short(summary))
         }
@@ -217,7 +218,7 @@ struct EventLog {
     /// Seconds to the microsecond.
     private func rounded(_ span: TimeSpan) -> Double { (span.seconds * 1e6).rounded() / 1e6 }
 
-    private func line(
+    func line(
         _ level: Logger.Level, _ message: String, _ event: String, _ id: HandshakeID?, _ fields: Logger.Metadata
     ) {
         var metadata = fields

@@ -16,7 +16,7 @@ struct FuzzFinding: Error, CustomStringConvertible {
 
 enum FuzzTarget: String, CaseIterable {
     case splitter, coalescer, roundTrip = "round-trip"
-    case maximumSegment = "maximum-segment", tooBig = "too-big", fragments, headers, congestion, circuits
+    case maximumSegment = "maximum-segment", tooBig = "too-big", fragments, headers, congestion, circuits, directory
 
     /// Traps or throws if the property does not hold.
     func run(_ bytes: [UInt8]) throws {
@@ -31,6 +31,7 @@ enum FuzzTarget: String, CaseIterable {
         case .headers: try HeaderProperty.check(&input)
         case .congestion: try CongestionProperty.check(&input)
         case .circuits: try CircuitProperty.check(&input)
+        case .directory: try DirectoryProperty.check(&input)
         }
     }
 }
