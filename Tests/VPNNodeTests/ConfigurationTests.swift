@@ -194,9 +194,6 @@ struct ConfigurationTests {
             "security:\n  require_hybrid_handshake: false\n",
             "2:29: error: security.require_hybrid_handshake: false is refused: there is no handshake without all four primitives"
         ),
-        Bad(
-            "relay: true\n",
-            "1:8: error: relay.enabled: true is refused: relaying is not there yet; this version accepts false"),
         Bad("relay: maybe\n", "1:8: error: relay.enabled: must be true or false, is 'maybe'"),
         Bad(
             "traffic_obfuscation: {enabled: true, buckets: [64, 35]}\n",
@@ -279,7 +276,7 @@ struct ConfigurationTests {
         let issues = error?.issues ?? []
         #expect(
             Set(issues.map(\.key)) == [
-                "security.strict_sig_verify", "relay.enabled", "relay.accept_circuits", "relay.exit_policy",
+                "security.strict_sig_verify", "relay.exit_policy",
             ])
         #expect(
             issues.allSatisfy {

@@ -68,11 +68,12 @@ final class RunningDaemon {
     private let scratch: Scratch
     private let log: String
 
-    init(_ arguments: [String], in scratch: Scratch, log: String = "daemon.log") throws {
+    /// - Parameter wrapper: a program that becomes this one, and its arguments.
+    init(_ arguments: [String], in scratch: Scratch, log: String = "daemon.log", wrapper: [String] = []) throws {
         self.scratch = scratch
         self.log = log
         process = try Program.start(
-            [Program.path, "run"] + arguments, in: scratch, output: "\(log).out", errors: log)
+            wrapper + [Program.path, "run"] + arguments, in: scratch, output: "\(log).out", errors: log)
     }
 
     deinit { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }

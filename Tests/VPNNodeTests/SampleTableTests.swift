@@ -41,8 +41,8 @@ import VPNCrypto
             "VPNNodeTests/Namespaces/ObfuscationTests.swift", "theCableShowsBucketsAndThePathsMTU"),
         "rekey.interval_seconds": .effect("VPNNodeTests/SampleTableTests.swift", "thePlanHasTheNumbers"),
         "rekey.threshold_seconds": .effect("VPNNodeTests/SampleTableTests.swift", "thePlanHasTheNumbers"),
-        "relay.enabled": .refused("relaying is not there yet"),
-        "relay.accept_circuits": .refused("circuits are not there yet"),
+        "relay.enabled": .effect("VPNNodeTests/Circuits/RelayDaemonTests.swift", "aRelayNeedsNoPrivilege"),
+        "relay.accept_circuits": .effect("VPNNodeTests/Circuits/CircuitConfigurationTests.swift", "bothMakeARelay"),
         "relay.exit_policy": .refused("exits come with circuits"),
         "metrics.prometheus": .effect(
             "VPNNodeTests/Metrics/DaemonMetricsTests.swift", "nothingListensUnlessItIsAskedFor"),

@@ -39,6 +39,9 @@ public struct RelaySnapshot: Sendable, Equatable {
     /// RELAY payloads of the circuits that there are now.
     public let packets: UInt64
     public let bytes: UInt64
+    /// Of all circuits since the start.
+    public let totalPackets: UInt64
+    public let totalBytes: UInt64
 }
 
 extension NodeStateMachine {
@@ -61,6 +64,7 @@ extension NodeStateMachine {
         let traffic = relay.all.compactMap { if case .open(_, let traffic) = $0.stage { traffic } else { nil } }
         return RelaySnapshot(
             isEnabled: relay.policy != nil, circuits: relay.count, guests: peers.values.count(where: \.isGuest),
-            packets: traffic.reduce(0) { $0 &+ $1.packets }, bytes: traffic.reduce(0) { $0 &+ $1.bytes })
+            packets: traffic.reduce(0) { $0 &+ $1.packets }, bytes: traffic.reduce(0) { $0 &+ $1.bytes },
+            totalPackets: relay.total.packets, totalBytes: relay.total.bytes)
     }
 }

@@ -87,7 +87,10 @@ extension NodeStateMachine {
         else { return refuse(message.id, .refused, .circuitRefused, slot: slot, now: now) }
         guard relay.admitExtend(from: slot, now: now),
             relay.hasRoom(from: slot, to: slotsByIdentity[target])
-        else { return refuse(message.id, .busy, .circuitQuota, slot: slot, now: now) }
+        else {
+            if relay.mayTellFull(now: now) { emit(.relayFull(circuits: relay.count)) }
+            return refuse(message.id, .busy, .circuitQuota, slot: slot, now: now)
+        }
         guard let link = link(to: target) else {
             return refuse(message.id, .refused, .circuitRefused, slot: slot, now: now)
         }

@@ -4,7 +4,7 @@
 public import VPNCrypto
 
 /// What a circuit is asked for with.
-public struct CircuitRequest: Sendable {
+public struct CircuitRequest: Sendable, Equatable {
     /// Shown to people; unique.
     public var name: String
     /// One to eight nodes, pinned or in the directory: the first is met directly, the last is where packets come out.

@@ -60,7 +60,20 @@ struct RelayStateMachine {
     private var clientAllowances: [PeerSlot: RelayAllowance] = [:]
     private var linkAllowances: [PeerSlot: RelayAllowance] = [:]
 
+    /// Of circuits that are gone.
+    private var carried: (packets: UInt64, bytes: UInt64) = (0, 0)
+    /// When it was last told that there is no room.
+    private var toldFull: Instant?
+
     var count: Int { circuits.count }
+    /// RELAY payloads of all circuits since the start.
+    var total: (packets: UInt64, bytes: UInt64) {
+        circuits.values.reduce(into: carried) { sum, circuit in
+            guard case .open(_, let traffic) = circuit.stage else { return }
+            sum.packets &+= traffic.packets
+            sum.bytes &+= traffic.bytes
+        }
+    }
     /// Peers of which anything is remembered.
     var remembered: Int { Set(counts.keys).union(extends.keys).union(clientAllowances.keys).count }
 
@@ -105,6 +118,13 @@ struct RelayStateMachine {
             && !isLinkFull
     }
 
+    /// Once a minute: whoever asks too much must not fill a log.
+    mutating func mayTellFull(now: Instant) -> Bool {
+        if let toldFull, now.since(toldFull) < .seconds(60) { return false }
+        toldFull = now
+        return true
+    }
+
     // MARK: Changes
 
     mutating func begin(_ client: CircuitPlace, to target: PeerID, over link: PeerSlot, now: Instant) {
@@ -133,7 +153,11 @@ struct RelayStateMachine {
     }
 
     mutating func remove(_ circuit: Circuit) {
-        guard circuits.removeValue(forKey: circuit.client) != nil else { return }
+        guard let circuit = circuits.removeValue(forKey: circuit.client) else { return }
+        if case .open(_, let traffic) = circuit.stage {
+            carried.packets &+= traffic.packets
+            carried.bytes &+= traffic.bytes
+        }
         if let onward = circuit.onward { clients[onward] = nil }
         counts[circuit.client.outer]?.asClient -= 1
         counts[circuit.link]?.asLink -= 1

@@ -112,6 +112,8 @@ public enum Event: Sendable {
     case guardsChanged(GuardList)
     /// Somebody whom nobody knows came by a circuit; `slot` is what inner addresses are given to (`assign`).
     case guestArrived(slot: PeerSlot, SessionSummary)
+    /// A limit of the relay was reached while so many circuits passed; told once a minute at most.
+    case relayFull(circuits: Int)
 }
 
 extension [UInt8] {

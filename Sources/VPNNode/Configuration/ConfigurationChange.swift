@@ -82,6 +82,7 @@ extension NodeConfiguration {
     func taking(live new: NodeConfiguration) -> NodeConfiguration {
         var result = self
         result.peers = new.peers
+        result.relay = new.relay
         result.logLevel = new.logLevel
         result.security.handshakesPerMinutePerAddress = new.security.handshakesPerMinutePerAddress
         return result

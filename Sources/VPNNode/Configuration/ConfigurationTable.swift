@@ -154,6 +154,11 @@ enum ConfigurationTable {
                 "peers[].allowed_ips", .list(of: .text(.prefix), maximum: 65536),
                 "Inner networks that are the peer's; the longest prefix wins."),
             ConfigurationKey(
+                "peers[].via", .list(of: .text(.printable(maximum: 63)), maximum: Limits.circuitHops - 1),
+                "Names of peers of this file, in order: this one is reached by a circuit through them and not directly. The "
+                    + "first needs an endpoint, all of them a peer_id, and relay.enabled: true at their side, as this one does."
+            ),
+            ConfigurationKey(
                 "peers[].keepalive_seconds", .integer(0...65535),
                 "Seconds between keepalives on an idle tunnel; 0 = none."),
             ConfigurationKey(
@@ -252,14 +257,26 @@ enum ConfigurationTable {
         ])
 
     private static let relay = ConfigurationSection(
-        "relay", "Forwarding for others. `relay: false` means enabled: false.", shorthand: "relay.enabled",
+        "relay", "Carrying circuits for others. `relay: true` means enabled: true.", shorthand: "relay.enabled",
         [
             ConfigurationKey(
-                "relay.enabled", .boolean, default: .boolean(false),
-                state: .later(accepted: [.boolean(false)], reason: "relaying is not there yet"), "Not there yet."),
+                "relay.enabled", .boolean, default: .boolean(false), reload: .live,
+                "true: carries circuits of peers on to nodes that are pinned here, and is the last hop of others. Needs neither "
+                    + "a tunnel nor privilege. A node learns who is before it and who behind, never more."),
             ConfigurationKey(
-                "relay.accept_circuits", .boolean, default: .boolean(false),
-                state: .later(accepted: [.boolean(false)], reason: "circuits are not there yet"), "Not there yet."),
+                "relay.accept_circuits", .boolean, default: .boolean(true), reload: .live,
+                "false: relays nothing, as enabled: false."),
+            ConfigurationKey(
+                "relay.max_circuits", .integer(1...65536), default: .integer(RelayPolicy().circuits), reload: .live,
+                "Circuits that pass at once."),
+            ConfigurationKey(
+                "relay.max_circuits_per_peer", .integer(1...65536),
+                default: .integer(RelayPolicy().circuitsPerClient), reload: .live,
+                "Of them, those that one peer asked for."),
+            ConfigurationKey(
+                "relay.bytes_per_second_per_peer", .integer(0...1_000_000_000_000), default: .integer(0), reload: .live,
+                "What all circuits of one peer carry through this node in a second, both ways; what is more is dropped. 0 = "
+                    + "no limit."),
             ConfigurationKey(
                 "relay.exit_policy", .text(.printable(maximum: 1024)), default: .text("deny-all"),
                 state: .later(

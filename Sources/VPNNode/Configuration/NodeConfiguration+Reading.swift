@@ -71,6 +71,7 @@ extension NodeConfiguration {
         document.checkMetrics()
         document.checkObfuscation()
         document.checkHost()
+        document.checkCircuits()
         guard document.issues.allSatisfy({ $0.severity == .warning }) else { return nil }
         let paths = PathResolver(file: file)
         self.file = file
@@ -121,6 +122,11 @@ extension NodeConfiguration {
             isEnabled: document.boolean("traffic_obfuscation.enabled"),
             buckets: document.integers("traffic_obfuscation.buckets"),
             coverBytesPerSecond: document.integer("traffic_obfuscation.cover_bytes_per_second"))
+        relay = Relay(
+            isEnabled: document.boolean("relay.enabled"), acceptsCircuits: document.boolean("relay.accept_circuits"),
+            maximumCircuits: document.integer("relay.max_circuits"),
+            maximumCircuitsPerPeer: document.integer("relay.max_circuits_per_peer"),
+            bytesPerSecondPerPeer: document.integer("relay.bytes_per_second_per_peer"))
         logFile = document.effective("logging.file").text.map(paths.absolute)
         logFileLimits = LogFileLimits(
             maximumSize: document.integer("logging.max_size_bytes"), maximumFiles: document.integer("logging.max_files")
@@ -181,8 +187,8 @@ extension ConfigurationDocument {
             endpoint: effective("\(path).endpoint").text.map { try! EndpointName($0) },
             allowedIPs: texts("\(path).allowed_ips").map { try! IPPrefix($0) },
             keepaliveSeconds: UInt16(effective("\(path).keepalive_seconds").integer ?? 0),
-            presharedKeyFile: effective("\(path).psk_file").text.map(paths.absolute), mark: mark(path),
-            invitation: effective("\(path).invitation").text)
+            presharedKeyFile: effective("\(path).psk_file").text.map(paths.absolute), via: texts("\(path).via"),
+            mark: mark(path), invitation: effective("\(path).invitation").text)
     }
 
     /// Each one once, in the order of the file.

@@ -83,6 +83,8 @@ public struct NodeConfiguration: Sendable {
         public var keepaliveSeconds: UInt16
         /// Absolute; nil = none.
         public var presharedKeyFile: String?
+        /// Names of the peers on the way to it; empty = met directly.
+        public var via: [String] = []
         /// Where its entry begins in the file.
         public var mark: SourceMark
         /// The id of the invitation by which it came; nil for a peer of the file.
@@ -146,6 +148,7 @@ public struct NodeConfiguration: Sendable {
     public var invites: Invites
     public var metrics: Metrics
     public var obfuscation: Obfuscation
+    public var relay: Relay
     /// Absolute; nil = standard error.
     public var logFile: String?
     public var logLevel: Logger.Level

@@ -7,7 +7,7 @@ enum MetricTable {
 
     static let counted = [
         handshakes, handshakeDuration, identitiesRefused, rekeys, rekeyDuration, sessionsEnded, keepaliveRoundTrip,
-        peerSilences, pathMoves,
+        peerSilences, pathMoves, circuitBuilds, circuitBuildDuration,
     ]
 
     static let handshakes = MetricDescription(
@@ -37,6 +37,13 @@ enum MetricTable {
         help: "Peers that left three keepalives unanswered, so that a new handshake began.")
     static let pathMoves = MetricDescription(
         name: "pqvpn_path_moves_total", kind: .counter, help: "Peers that were met at another endpoint.")
+
+    static let circuitBuilds = MetricDescription(
+        name: "pqvpn_circuit_builds_total", kind: .counter,
+        help: "Attempts to build a circuit of this node's own: ok, replaced, or why one failed.", labels: ["result"])
+    static let circuitBuildDuration = MetricDescription(
+        name: "pqvpn_circuit_build_seconds", kind: .histogram,
+        help: "From the beginning of an attempt to the circuit that came of it.", buckets: durations)
 
     /// 1 ms to 90 s, where a handshake is given up. One takes about 5 ms of work at each end, and lost datagrams cost seconds.
     private static let durations = [
@@ -79,6 +86,15 @@ enum MetricTable {
     static let coverPackets = counter(
         "pqvpn_cover_packets_total", "Datagrams of cover traffic sent, those of pqvpn_sent_packets_total included.")
     static let coverBytes = counter("pqvpn_cover_bytes_total", "UDP payload of cover traffic sent.")
+    static let circuits = MetricDescription(
+        name: "pqvpn_circuits", kind: .gauge,
+        help: "Circuits: own carries packets, building is wanted and does not, relayed passes, guest ends here.",
+        labels: ["role"])
+    static let relayedPackets = counter("pqvpn_relayed_packets_total", "Datagrams carried on for others, both ways.")
+    static let relayedBytes = counter("pqvpn_relayed_bytes_total", "Their bytes with the circuit id.")
+    static let relayDrops = counter(
+        "pqvpn_relay_drops_total",
+        "Datagrams of circuits and questions about them that were refused, for whatever reason.")
     static let insecure = gauge(
         "pqvpn_insecure_settings", "Settings of this node's configuration that are weaker than their default.")
     static let refusedSeries = counter(

@@ -13,6 +13,7 @@ struct NodeMetrics {
     private let keepaliveRoundTrip: Timer
     private let peerSilences: Counter
     private let pathMoves: Counter
+    private let circuitBuildDuration: Timer
 
     init() {
         rekeys = Counter(label: MetricTable.rekeys.name, factory: registry)
@@ -20,12 +21,26 @@ struct NodeMetrics {
         keepaliveRoundTrip = Timer(label: MetricTable.keepaliveRoundTrip.name, factory: registry)
         peerSilences = Counter(label: MetricTable.peerSilences.name, factory: registry)
         pathMoves = Counter(label: MetricTable.pathMoves.name, factory: registry)
+        circuitBuildDuration = Timer(label: MetricTable.circuitBuildDuration.name, factory: registry)
         // From the start, so that the first failure is a step that an alert can see.
         for role in [SessionRole.initiator, .responder] {
             _ = handshakes(role, "ok")
             _ = duration(role)
         }
         _ = handshakes(.initiator, "timeout")
+        _ = circuitBuilds("ok")
+    }
+
+    /// An attempt to build a circuit came to an end.
+    ///
+    /// - Parameter span: from its beginning; nil for those that failed.
+    func circuitBuilt(_ result: String, after span: TimeSpan? = nil) {
+        circuitBuilds(result).increment()
+        if let span { circuitBuildDuration.recordNanoseconds(Int64(clamping: span.nanoseconds)) }
+    }
+
+    private func circuitBuilds(_ result: String) -> Counter {
+        Counter(label: MetricTable.circuitBuilds.name, dimensions: [("result", result)], factory: registry)
     }
 
     mutating func record(_ event: Event) {

@@ -11,6 +11,9 @@ struct NodeObservation: Sendable {
     var footprint: ControlFootprint
     var cover: CoverCost
     var census: SessionCensus
+    var relay: RelaySnapshot
+    /// Own circuits that carry packets, and those that are wanted and do not.
+    var circuits: (ready: Int, building: Int)
     /// Empty unless metrics.per_peer.
     var peers: [PeerTraffic]
     var insecureSettings: Int
@@ -56,6 +59,17 @@ struct NodeObservation: Sendable {
             one(MetricTable.wakeUps, counters.wakeUps),
             one(MetricTable.coverPackets, cover.datagrams),
             one(MetricTable.coverBytes, cover.bytes),
+            MetricFamily(
+                MetricTable.circuits,
+                [
+                    ("own", circuits.ready), ("building", circuits.building), ("relayed", relay.circuits),
+                    ("guest", relay.guests),
+                ].map { MetricSample(Double($1), [("role", $0)]) }),
+            one(MetricTable.relayedPackets, relay.totalPackets),
+            one(MetricTable.relayedBytes, relay.totalBytes),
+            one(
+                MetricTable.relayDrops,
+                DropReason.allCases.filter(\.isOfCircuits).reduce(UInt64(0)) { $0 &+ dropped($1) }),
             one(MetricTable.insecure, insecureSettings),
             // Peers beyond the limit have no series at all: any name for their sum could be the name of a peer.
             one(MetricTable.refusedSeries, refusedSeries + max(0, peers.count - MetricTable.mostPeers)),
@@ -86,6 +100,11 @@ struct NodeObservation: Sendable {
                 }),
         ]
     }
+}
+
+extension DropReason {
+    /// Whether it is about circuits and what goes on them.
+    fileprivate var isOfCircuits: Bool { name.hasPrefix("circuit_") }
 }
 
 extension ProcessFacts {

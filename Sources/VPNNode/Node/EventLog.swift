@@ -116,6 +116,10 @@ struct EventLog {
         case .relayLearned, .relayRefused, .relaysExpired, .guardsChanged: recordRelays(event)
         case .guestArrived(_, let summary):
             line(.info, "guest arrived by a circuit", "circuit.guest", summary.handshake, short(summary))
+        case .relayFull(let count):
+            line(
+                .warning, "no room for another circuit: whoever asks is told so", "relay.full", nil,
+                ["circuits": .stringConvertible(count)])
         }
     }
 
@@ -131,13 +135,11 @@ struct EventLog {
             line(
                 .warning, "no other path for a circuit", "circuit.replacement_failed", nil,
                 [
-                    "circuit": "\(name)", "hop": .stringConvertible(hop + 1), "reason": "\(failure)",
+                    "circuit": "\(name)", "hop": .stringConvertible(hop + 1), "reason": "\(failure.code)",
                     "retry_seconds": .stringConvertible(pause.nanoseconds / 1_000_000_000),
                 ])
-        case .failed(_, let name, let hop, let failure):
-            line(
-                .warning, "circuit failed", "circuit.failed", nil,
-                ["circuit": "\(name)", "hop": .stringConvertible(hop + 1), "reason": "\(failure)"])
+        // Whoever wanted it tells, with names and what to do (Node+Circuits).
+        case .failed: return
         case .closed(_, let name):
             line(.info, "circuit closed", "circuit.closed", nil, ["circuit": "\(name)"])
         }

@@ -48,17 +48,17 @@ extension Node {
         machine.updateInvitations(invitations.invitations(now: UnixTime.now, clock: MonotonicClock.now))
     }
 
-    private func routeToGuests() {
+    func routeToGuests() {
         guard configuration.tunnel.isEnabled else { return }
         var ignored: [String] = []
         let endpoints = configuration.peers.compactMap { machine.endpoint(ofPeer: $0.name) }
-        let wanted = NodePlan.routes(configuration, avoiding: endpoints, warnings: &ignored)
+        let wanted = NodePlan.routes(routed(configuration), avoiding: endpoints, warnings: &ignored)
         do throws(EngineError) {
             for warning in try routes.replace(by: wanted) {
                 logger.warning("\(warning)", metadata: ["event": "config.warning"])
             }
         } catch {
-            logger.error("no route to a guest: \(error)", metadata: ["event": "config.warning"])
+            logger.error("no route into the tunnel: \(error)", metadata: ["event": "config.warning"])
         }
     }
 }

@@ -32,7 +32,7 @@ public actor Node {
     let engine: Engine
     private let pool: JobPool
     private let log: EventLog
-    private var metrics = NodeMetrics()
+    var metrics = NodeMetrics()
     /// Whether packets can flow.
     var isReady: Bool { hasStarted && !isStopping && !isTunnelGone }
     private var hasStarted = false
@@ -59,6 +59,8 @@ public actor Node {
     /// Who waits for a peer's answer (Node+Control).
     var pings: [UInt64: (slot: PeerSlot, continuation: CheckedContinuation<Double?, Never>)] = [:]
     var nextPing: UInt64 = 0
+    /// Those that the configuration or a person wants (Node+Circuits).
+    var circuits = WantedCircuits()
     private var isStopping = false
     private var isMakingEphemeral = false
 
@@ -130,7 +132,10 @@ public actor Node {
         do throws(EngineError) { try engine.start() } catch { throw NodeFailure(error) }
         makeEphemeral()
         showInvitations()
+        applyRelay(now: MonotonicClock.now)
         machine.start(now: MonotonicClock.now)
+        configureCircuits(now: MonotonicClock.now)
+        buildCircuits(now: MonotonicClock.now)
         settle()
         askUntilFound()
         let watcher = Task { await watchTrust() }
@@ -169,6 +174,7 @@ public actor Node {
         case .timer:
             timer = nil
             machine.timeout(now: now)
+            buildCircuits(now: now)
         case .resolved(let name, let endpoints):
             for peer in names.finish(name, isFound: !endpoints.isEmpty) {
                 machine.setEndpoints(endpoints, ofPeer: peer, now: now)
@@ -221,7 +227,7 @@ public actor Node {
     func settle() {
         while let action = machine.nextAction() { perform(action) }
         engine.setHandshakePrice(machine.handshakePrice)
-        arm(machine.nextDeadline)
+        arm(min(machine.nextDeadline, circuits.deadline ?? machine.nextDeadline))
     }
 
     private func perform(_ action: Action) {
@@ -243,6 +249,7 @@ public actor Node {
             log.record(event)
             metrics.record(event)
             observer?(event)
+            heed(event, now: MonotonicClock.now)
             switch event {
             case .keepaliveAnswered(let slot, let roundTrip): answeredPings(slot, roundTrip)
             // Perhaps it lives elsewhere by now.
@@ -282,7 +289,8 @@ public actor Node {
     func metricFamilies() -> [MetricFamily] {
         let observation = NodeObservation(
             isReady: isReady, counters: engine.counters(), drops: machine.drops.nonZero, footprint: machine.footprint,
-            cover: machine.cover, census: machine.census, peers: configuration.metrics.isPerPeer ? machine.traffic : [],
+            cover: machine.cover, census: machine.census, relay: machine.relaySnapshot, circuits: circuits.counts,
+            peers: configuration.metrics.isPerPeer ? machine.traffic : [],
             insecureSettings: configuration.insecureSettings.count, refusedSeries: metrics.registry.refused,
             now: MonotonicClock.now, unixSeconds: UnixTime.now)
         return observation.families + metrics.registry.families
@@ -317,6 +325,7 @@ public actor Node {
             // What could not be written is believed until the end of the run all the same.
             unkept.removeAll { knownPeers.pin(of: $0.peerID) != nil }
             machine.updatePins(knownPeers.pins + unkept, now: now)
+            applyRelay(now: now)
         case .invitations: showInvitations()
         case .revoked(let ids): machine.updateRevoked(ids, now: now)
         case .refused(let words): logger.error("\(words)", metadata: ["event": "trust.not_read"])
@@ -348,12 +357,15 @@ public actor Node {
             let earlier = new.peers.filter { !moved.contains($0.name) }.compactMap { machine.endpoint(ofPeer: $0.name) }
             var ignored: [String] = []
             let wanted = NodePlan.routes(
-                new, avoiding: plan.peers.compactMap(\.endpoint) + earlier, warnings: &ignored)
+                routed(new), avoiding: plan.peers.compactMap(\.endpoint) + earlier, warnings: &ignored)
             do throws(EngineError) { warnings += try routes.replace(by: wanted) } catch { throw NodeFailure(error) }
         }
         configuration = new
         machine.limitHandshakes(perMinute: new.security.handshakesPerMinutePerAddress)
+        configureCircuits(now: now)
         machine.updatePeers(plan.peers.filter { !$0.isBootstrap }, moved: moved, now: now)
+        applyRelay(now: now)
+        buildCircuits(now: now)
         settle()
         names.replace(by: plan.names, unresolved: plan.unresolved)
         askUntilFound()

@@ -44,14 +44,14 @@ struct NodePlan {
             unresolved.append(name)
             return nil
         }
-        peers = configuration.peers.map { peer in
+        peers = configuration.directPeers.map { peer in
             PeerConfiguration(
                 name: peer.name, peerID: peer.peerID, endpoint: peer.endpoint.flatMap(resolve),
                 allowedIPs: peer.allowedIPs, keepaliveSeconds: peer.keepaliveSeconds,
                 presharedKey: presharedKeys[peer.name])
         }
         var called = Set(peers.compactMap(\.endpoint))
-        let names = Set(configuration.peers.compactMap(\.endpoint))
+        let names = Set(configuration.directPeers.compactMap(\.endpoint))
         for name in configuration.bootstrapPeers where !names.contains(name) {
             let endpoint = resolve(name)
             // Whoever sits there is called already, with the rights of its own entry.
@@ -61,7 +61,7 @@ struct NodePlan {
                     name: NodePlan.bootstrapName(name), peerID: nil, endpoint: endpoint, allowedIPs: [],
                     isBootstrap: true))
         }
-        for peer in configuration.peers { self.names[peer.name] = peer.endpoint }
+        for peer in configuration.directPeers { self.names[peer.name] = peer.endpoint }
         for name in configuration.bootstrapPeers { self.names[NodePlan.bootstrapName(name)] = name }
         let endpoints = peers.compactMap(\.endpoint)
         let mtu = configuration.tunnel.mtu ?? NodePlan.automaticMTU(endpoints, mark: configuration.network.mark)

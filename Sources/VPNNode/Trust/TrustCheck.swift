@@ -16,6 +16,7 @@ extension NodeConfiguration {
         }
         let known = Set(pins.map(\.peerID))
         let byName = Dictionary(pins.filter { !$0.name.isEmpty }.map { ($0.name, $0.peerID) }) { first, _ in first }
+        let distant = Set(distantPeers.map(\.name))
         for (number, peer) in peers.enumerated() {
             let key = "peers[\(number)].peer_id"
             // A guest without its pin is no peer, which is no fault of the file.
@@ -28,7 +29,8 @@ extension NodeConfiguration {
                     .untrustedIdentity,
                     "\(file):\(peer.mark.line): '\(peer.name)' has peer_id \(id.hex), but \(pinned.hex) is pinned under "
                         + "that name: if its owner changed it, run `pqvpn peers trust \(peer.name) FILE`")
-            } else if !known.contains(id), let advice = firstContactAdvice(peer) {
+            } else if !known.contains(id), let advice = firstContactAdvice(peer, isDistant: distant.contains(peer.name))
+            {
                 issues.append(
                     ConfigurationIssue(
                         .missing, key, at: peer.mark, "'\(peer.name)' (\(id.short)) is not pinned: \(advice)"))
@@ -38,8 +40,9 @@ extension NodeConfiguration {
     }
 
     /// Nil where the policy lets an unpinned peer be met for the first time.
-    private func firstContactAdvice(_ peer: Peer) -> String? {
+    private func firstContactAdvice(_ peer: Peer, isDistant: Bool) -> String? {
         let pin = "pin it with `pqvpn peers add FILE` (its identity.pub)"
+        if isDistant { return "\(pin): a circuit leads to nobody else" }
         guard security.trustsOnFirstUse else { return "\(pin), or turn on security.tofu" }
         guard security.isStrictOnFirstUse, peer.endpoint == nil else { return nil }
         return "\(pin): under security.strict_tofu a peer without an endpoint cannot be met first"
