@@ -50,6 +50,9 @@ extension NodeStateMachine {
         return true
     }
 
+    /// This node's own peer_id.
+    public var id: PeerID { ownID }
+
     /// The relays that this node knows, by peer_id.
     public var relays: [RelayDirectory.Entry] { directory.entries.values.sorted { $0.id < $1.id } }
 

@@ -32,7 +32,10 @@ enum RelayAddress {
         if host.first == "[" {
             guard host.last == "]" else { return nil }
             host = host.dropFirst().dropLast()
-            guard let address = IPAddress(host), address.family == .v6 else { return nil }
+            // An IPv4-mapped address is a way to write an IPv4 one that whoever reads a list does not expect.
+            guard let address = IPAddress(host), address.family == .v6, address.value >> 32 != 0xFFFF else {
+                return nil
+            }
             return Endpoint(address, port: port)
         }
         guard let address = IPAddress(host), address.family == .v4 else { return nil }
@@ -42,7 +45,6 @@ enum RelayAddress {
     static func isCallable(_ endpoint: Endpoint, _ rule: RelayAddressRule) -> Bool {
         guard endpoint.port != 0, endpoint.scope == 0 else { return false }
         let address = endpoint.address
-        // An IPv4-mapped address in brackets is a way to write 127.0.0.1 that nobody expects; a plain one has family v4 here.
         let networks = address.family == .v4 ? networksV4 : networksV6
         // The longest prefix decides.
         let match = networks.filter { $0.prefix.contains(address) }.max { $0.prefix.length < $1.prefix.length }

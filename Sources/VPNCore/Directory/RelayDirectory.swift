@@ -71,6 +71,11 @@ public struct RelayDirectory: Sendable {
         self.rule = rule
     }
 
+    /// The endpoints of these texts that may be called.
+    public static func endpoints(in texts: [String], _ rule: RelayAddressRule) -> [Endpoint] {
+        RelayAddress.endpoints(in: texts, rule)
+    }
+
     public subscript(id: PeerID) -> Entry? { entries[id] }
     public var count: Int { entries.count }
 

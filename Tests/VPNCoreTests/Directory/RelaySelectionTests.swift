@@ -177,7 +177,7 @@ struct RelaySelectionTests {
         expect([a], .exit, .none)
         expect([b], .entry, .none)
         expect([a, b], .middle, .identity)
-        expect([a, b, Self.relay(2)], .middle, .available, avoiding: [Self.id(2), Self.id(0), Self.id(1)])
+        expect([a, b, Self.relay(2)], .exit, .available, avoiding: [Self.id(2), Self.id(0), Self.id(1)])
         expect([a, b, Self.relay(2, isExit: false, network: 1)], .middle, .network)
         expect(
             [a, Self.relay(1, operatorName: "X"), Self.relay(2, isExit: false, operatorName: "x")], .middle,
