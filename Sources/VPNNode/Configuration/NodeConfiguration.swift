@@ -148,6 +148,8 @@ public struct NodeConfiguration: Sendable {
     public var invites: Invites
     public var metrics: Metrics
     public var obfuscation: Obfuscation
+    public var directory: Directory
+    public var circuit: Circuit
     public var relay: Relay
     /// Absolute; nil = standard error.
     public var logFile: String?

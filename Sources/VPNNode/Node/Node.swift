@@ -17,6 +17,7 @@ public actor Node {
         case resolveAgain
         case ephemeralMade
         case trust(TrustWatch.Finding)
+        case relays(RelayWatch.Finding)
         case stop
     }
 
@@ -35,7 +36,7 @@ public actor Node {
     var metrics = NodeMetrics()
     /// Whether packets can flow.
     var isReady: Bool { hasStarted && !isStopping && !isTunnelGone }
-    private var hasStarted = false
+    private(set) var hasStarted = false
     let logger: Logger
     private let onReady: @Sendable () -> Void
     private let wakes: AsyncStream<Wake>
@@ -46,6 +47,8 @@ public actor Node {
     /// Looks names up again until all are found.
     private var asking: Task<Void, Never>?
     var routes: KernelRoutes
+    /// The files of relays and guards (Node+Relays).
+    var relayFiles: RelayFiles
     /// Pins by first use that could not be written to known_peers.yaml.
     private(set) var unkept: [PinnedPeer] = []
     /// Whether the identity ends with the run.
@@ -112,6 +115,7 @@ public actor Node {
             signer: identity.signer, cryptography: cryptography, parameters: plan.parameters, pins: knownPeers.pins,
             peers: plan.peers, now: MonotonicClock.now)
         machine.updateRevoked(revocations.ids, now: MonotonicClock.now)
+        relayFiles = RelayFiles(configuration.directory)
         log = EventLog(logger: logger)
         routes = KernelRoutes(plan.engine.tunnel, interface: engine.interface)
         let socket = engine.socket
@@ -132,6 +136,7 @@ public actor Node {
         do throws(EngineError) { try engine.start() } catch { throw NodeFailure(error) }
         makeEphemeral()
         showInvitations()
+        try restoreRelays()
         applyRelay(now: MonotonicClock.now)
         machine.start(now: MonotonicClock.now)
         configureCircuits(now: MonotonicClock.now)
@@ -157,6 +162,7 @@ public actor Node {
         timer?.task.cancel()
         machine.close(now: MonotonicClock.now)
         settle()
+        keepRelays(isLast: true, now: MonotonicClock.now)
         timer?.task.cancel()
         engine.stop()
         pool.stop()
@@ -184,6 +190,7 @@ public actor Node {
             isMakingEphemeral = false
             makeEphemeral()
         case .trust(let finding): take(finding, now: now)
+        case .relays(let finding): take(finding, now: now)
         case .stop: isStopping = true
         }
         settle()
@@ -249,6 +256,7 @@ public actor Node {
             log.record(event)
             metrics.record(event)
             observer?(event)
+            keepRelays(after: event, now: MonotonicClock.now)
             heed(event, now: MonotonicClock.now)
             switch event {
             case .keepaliveAnswered(let slot, let roundTrip): answeredPings(slot, roundTrip)
@@ -300,11 +308,13 @@ public actor Node {
 
     /// The operator's changes on disk: within seconds, for two stat calls each time.
     private func watchTrust() async {
-        let watch = trustWatch
+        let (watch, relays) = (trustWatch, relayFiles.watch)
         while true {
             do { try await Task.sleep(for: NodePlan.trustPause) } catch { return }
             keepLate()
             for finding in await Task.detached(operation: { watch.look() }).value { waker.yield(.trust(finding)) }
+            keepRelays(isLast: false, now: MonotonicClock.now)
+            for finding in await Task.detached(operation: { relays.look() }).value { waker.yield(.relays(finding)) }
         }
     }
 

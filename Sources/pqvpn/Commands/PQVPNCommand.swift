@@ -18,7 +18,8 @@ struct PQVPNCommand: ParsableCommand {
             TopCommand.self, SessionsCommand.self, PingCommand.self, RekeyCommand.self, DropCommand.self,
             LogsCommand.self, LogLevelCommand.self, ReloadCommand.self, KeygenCommand.self, PeerIDCommand.self,
             IdentityCommand.self,
-            PeersCommand.self, ConfigCommand.self, DoctorCommand.self, SelfTestCommand.self, VersionCommand.self,
+            PeersCommand.self, RelayCommand.self, RelaysCommand.self, ConfigCommand.self, DoctorCommand.self,
+            SelfTestCommand.self, VersionCommand.self,
             DemoCommand.self, CompletionsCommand.self, ManCommand.self,
         ],
         defaultSubcommand: RunCommand.self)

@@ -7,8 +7,8 @@ import VPNCrypto
 @testable import VPNNode
 
 @Suite struct WantedCircuitsTests {
-    private static let relay = Identities.alice.peerID
-    private static let last = Identities.bob.peerID
+    private static let relay = Identities.alice.publicKeys.peerID
+    private static let last = Identities.bob.publicKeys.peerID
     private let start = Instant(nanoseconds: 1_000_000_000)
 
     private func request(_ name: String, _ prefix: String = "10.99.0.0/24") throws -> CircuitRequest {
