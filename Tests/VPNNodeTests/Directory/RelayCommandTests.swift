@@ -80,10 +80,10 @@ import VPNCrypto
         // A descriptor of no relay, and one that somebody changed.
         let plain = try Program.run(["relay", "import", "a-keys/identity.pub", "--yes"], in: scratch)
         #expect(plain.status == 7 && plain.errors.contains("relay publish"), "\(plain.errors)")
-        var lines = text.split(separator: "\n").map(String.init)
+        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         let middle = lines.count / 2
         lines[middle] = String(lines[middle].reversed())
-        try scratch.write(lines.joined(separator: "\n") + "\n", to: "forged.txt")
+        try scratch.write(lines.joined(separator: "\n"), to: "forged.txt")
         let forged = try Program.run(["relay", "import", "forged.txt", "--yes"], in: scratch)
         #expect(forged.status == 7, "\(forged.errors)")
         // Revoked by this node's operator.
