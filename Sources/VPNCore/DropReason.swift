@@ -114,6 +114,17 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     /// More circuits, EXTENDs or bytes than one client, one link or this node has room for.
     case circuitQuota
 
+    // MARK: The directory of relays (§7)
+
+    /// A DIRECTORY frame that is no message.
+    case directoryMalformed
+    /// An answer to no question of ours.
+    case directoryUnasked
+    /// More asked for than one node is given in a minute.
+    case directoryQuota
+    /// A descriptor that was brought and is not believed, or not wanted.
+    case directoryRefused
+
     // MARK: Inner packets
 
     /// Neither IPv4 nor IPv6, or lengths that contradict each other.
@@ -224,6 +235,10 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .circuitBroken: "circuit_broken"
         case .circuitRefused: "circuit_refused"
         case .circuitQuota: "circuit_quota"
+        case .directoryMalformed: "directory_malformed"
+        case .directoryUnasked: "directory_unasked"
+        case .directoryQuota: "directory_quota"
+        case .directoryRefused: "directory_refused"
         case .innerMalformed: "inner_malformed"
         case .innerSource: "inner_source"
         case .noRoute: "no_route"

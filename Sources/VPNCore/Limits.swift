@@ -323,6 +323,35 @@ public enum Limits {
     static let leaseRepeats = extendRepeats
     static let leaseWait = extendWait
 
+    // MARK: - The directory of relays (§7, §8)
+
+    /// Descriptors of relays; with their keys 14 KB each, so 57 MB where all are there.
+    public static let directoryEntries = 4096
+    /// Of them, brought by one relay: nobody alone says who there is.
+    static let entriesPerSource = 1024
+    /// Descriptors that one relay may bring in an hour: 0.6 ms of work each.
+    static let descriptorsPerSource = 64
+    /// A relay is asked so often, and what it brought is counted over so long.
+    static let directoryPeriod = TimeSpan.seconds(3600)
+    /// Lists of one exchange: a directory that is full has 64 of them.
+    static let directoryPages = 64
+    /// Bytes of answers to one node in a minute: 50 descriptors. More is asked for again later.
+    static let directoryBytesPerMinute = 512 << 10
+    /// A question is said again after these times, and then left.
+    static let exchangeRepeats: [TimeSpan] = [.seconds(1), .seconds(2), .seconds(4)]
+    /// Before a relay that stopped answering is asked anew; and what a descriptor's check may take.
+    static let exchangeStall = TimeSpan.seconds(600)
+    /// Before a relay that handed on forgeries is asked anew.
+    static let directoryShunned = TimeSpan.seconds(86_400)
+    /// Where no relay that may be asked has a session, one is called so often.
+    static let directorySearch = TimeSpan.seconds(60)
+    /// How long a relay's descriptor may be good, in seconds: 90 days. What is longer is no news of anything.
+    public static let relayDescriptorLife: UInt64 = 90 * 86_400
+    /// How far a descriptor's beginning may lie ahead, in seconds: clocks differ.
+    static let descriptorClockSlack: UInt64 = 86_400
+    /// A relay where a path failed is left out of others for so long, if there is another.
+    static let relayAvoided = TimeSpan.seconds(600)
+
     // MARK: - Packets that wait for a session
 
     /// One peer's queue: the first flight of a TCP connection or a short burst of datagrams, not a buffer for a flow.

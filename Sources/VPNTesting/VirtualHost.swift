@@ -28,6 +28,8 @@ public final class VirtualHost {
     public private(set) var bytesReceived = 0
     /// What this host, as a hostile relay, makes of a RELAY payload that passes: none, one or many.
     public var tamper: (([UInt8]) -> [[UInt8]])?
+    /// Takes no DIRECTORY frame: what it says there is made by a test.
+    public var isMute = false
     /// RELAY frames that went on to another node.
     public private(set) var relayed = 0
     public private(set) var jobsRun = 0
@@ -44,7 +46,7 @@ public final class VirtualHost {
     public var refusesJobs = false
     private var busyUntil: [Instant] = []
 
-    private var machine: NodeStateMachine
+    var machine: NodeStateMachine
     private var plane: DataPlane
     private var jobs: [(due: Instant, job: CryptoJob)] = []
     private var buffer = [UInt8](repeating: 0, count: Limits.headroom + Limits.stagedBytes + Limits.tailroom)
@@ -248,6 +250,7 @@ public final class VirtualHost {
         switch verdict.outcome {
         case .handshake(let range): machine.receive(Array(buffer[range]), on: carrier, now: now)
         case .deliver(let range): delivered.append(Array(buffer[range]))
+        case .control(_, .directory, _) where isMute: break
         case .control(let session, let type, let range):
             machine.controlFrame(session, type, Array(buffer[range]), on: carrier, now: now)
         case .violation(let session, _): machine.sessionViolated(session, now: now)

@@ -194,6 +194,19 @@ struct ConfigurationTests {
             "security:\n  require_hybrid_handshake: false\n",
             "2:29: error: security.require_hybrid_handshake: false is refused: there is no handshake without all four primitives"
         ),
+        Bad("circuit: {hops: 9}\n", "1:17: error: circuit.hops: must be a whole number in 1…8, is 9"),
+        Bad("circuit: {hops: 5}\n", "1:17: warning: circuit.hops: has no effect while circuit.allowed_ips is empty"),
+        Bad(
+            "circuit: {exit: r9, relax_diversity: true}\n",
+            "1:17: warning: circuit.exit: has no effect while circuit.allowed_ips is empty",
+            "1:38: warning: circuit.relax_diversity: has no effect while circuit.allowed_ips is empty"),
+        Bad(
+            "circuit: {allowed_ips: [10.9.0.0/16], hops: 1}\n",
+            "1:45: error: circuit.hops: must be 2 or more: who is met directly is a peer, with an entry in 'peers'"),
+        Bad(
+            "circuit: {allowed_ips: [10.9.0.0/16, 10.9.0.0/16]}\n",
+            "1:38: error: circuit.allowed_ips[1]: 10.9.0.0/16 stands in circuit.allowed_ips[0] already"),
+        Bad("directory: {exchange: perhaps}\n", "1:23: error: directory.exchange: must be true or false, is 'perhaps'"),
         Bad("relay: maybe\n", "1:8: error: relay.enabled: must be true or false, is 'maybe'"),
         Bad(
             "traffic_obfuscation: {enabled: true, buckets: [64, 35]}\n",

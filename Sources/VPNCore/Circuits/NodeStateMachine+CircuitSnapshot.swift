@@ -52,7 +52,8 @@ extension NodeStateMachine {
         circuits.all.values.sorted { $0.number < $1.number }.map { circuit in
             let destination = peers[circuit.destination]
             return CircuitSnapshot(
-                number: circuit.number, name: circuit.request.name, hops: circuit.request.hops,
+                number: circuit.number, name: circuit.request.name,
+                hops: circuit.paths.first.flatMap { circuits.paths[$0]?.hops } ?? circuit.request.hops,
                 state: circuit.current == nil ? .building : circuit.successor == nil ? .ready : .replacing,
                 destination: circuit.destination, age: circuit.readySince.map { now.since($0) },
                 replacesIn: circuit.replaceAt.map { $0.since(now) }, draining: circuit.draining.count,

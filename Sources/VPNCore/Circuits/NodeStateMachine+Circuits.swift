@@ -10,8 +10,16 @@ extension NodeStateMachine {
     public mutating func buildCircuit(
         _ request: CircuitRequest, now: Instant
     ) throws(CircuitRefusal) -> OwnCircuit.Number {
+        var request = request
+        if request.hops.isEmpty, let wish = request.wish {
+            guard (1...Limits.circuitHops).contains(wish.hops) else { throw .length }
+            do { request.hops = try choosePath(wish, now: now) } catch {
+                circuits.selectionFailure = error
+                throw .noPath
+            }
+        }
         if let refusal = refusal(of: request) { throw refusal }
-        guard let entry = slotsByIdentity[request.hops[0]] else { throw .entry }
+        guard let entry = directSlot(of: request.hops[0]) else { throw .entry }
         let number = circuits.freshNumber()
         var destination = entry
         if request.hops.count > 1 {
@@ -56,8 +64,10 @@ extension NodeStateMachine {
         guard !hops.contains(ownID), zip(hops, hops.dropFirst()).allSatisfy({ $0 != $1 }),
             zip(hops, hops.dropFirst(2)).allSatisfy({ $0 != $1 })
         else { return .loop }
-        guard let entry = slotsByIdentity[hops[0]], peers[entry]?.isDirect == true else { return .entry }
-        guard hops.allSatisfy({ trust.bar($0) == nil && trust.keys(of: $0) != nil }) else { return .unknownHop }
+        guard slotsByIdentity[hops[0]].map({ peers[$0]?.isDirect == true }) ?? (directory[hops[0]] != nil) else {
+            return .entry
+        }
+        guard hops.allSatisfy({ trust.bar($0) == nil && trust.relayKeys(of: $0) != nil }) else { return .unknownHop }
         let taken = peers.values.contains { $0.configuration.allowedIPs.contains(where: request.allowedIPs.contains) }
         return taken || Set(request.allowedIPs).count != request.allowedIPs.count
             || (hops.count == 1 && (!request.allowedIPs.isEmpty || request.wantsLease)) ? .prefix : nil
@@ -66,10 +76,11 @@ extension NodeStateMachine {
     // MARK: - Paths
 
     private mutating func startPath(of number: OwnCircuit.Number, now: Instant) {
-        guard let circuit = circuits.all[number], let entry = slotsByIdentity[circuit.request.hops[0]] else { return }
+        guard let circuit = circuits.all[number], let entry = directSlot(of: circuit.request.hops[0]) else { return }
+        let hops = nextHops(of: circuit)
         let path = CircuitPath(
-            number: circuits.freshNumber(), circuit: number,
-            machine: CircuitStateMachine(hops: circuit.request.hops.count), slots: [entry])
+            number: circuits.freshNumber(), circuit: number, hops: hops,
+            machine: CircuitStateMachine(hops: hops.count), slots: [entry])
         circuits.paths[path.number] = path
         circuits.all[number]?.successor = path.number
         let isEntered = mayCarry(entry)
@@ -114,9 +125,9 @@ extension NodeStateMachine {
     private mutating func extend(_ path: CircuitPath, _ circuit: OwnCircuit, _ hop: Int, now: Instant) {
         let outer = path.slots[hop - 1]
         guard let peer = peers[outer] else { return }
-        let target = circuit.request.hops[hop]
+        let target = path.hops[hop]
         if path.places.count < hop {
-            let place = freshPlace(in: outer, as: localID(peer), with: circuit.request.hops[hop - 1])
+            let place = freshPlace(in: outer, as: localID(peer), with: path.hops[hop - 1])
             circuits.paths[path.number]?.places.append(place)
             circuits.origins[place] = (path.number, hop, nil)
         }
@@ -145,7 +156,7 @@ extension NodeStateMachine {
             if hop == circuit.request.hops.count - 1 {
                 peers[circuit.destination]?.place = .hop(signer)
             } else {
-                let identity = circuit.request.hops[hop]
+                let identity = path.hops[hop]
                 let configuration = PeerConfiguration(
                     name: "\(circuit.request.name)/\(hop + 1)", peerID: identity, endpoint: nil, allowedIPs: [])
                 let slot = addPeer(configuration, isConfigured: false, identity: identity, place: .hop(signer))
@@ -160,7 +171,7 @@ extension NodeStateMachine {
         if hop == circuit.request.hops.count - 1 { circuits.paths[path.number]?.slots.append(circuit.destination) }
         guard let path = circuits.paths[path.number], let slot = path.slots.last, let peer = peers[slot],
             case .hop(let signer?) = peer.place, let identity = peer.identity, trust.bar(identity) == nil,
-            let keys = trust.keys(of: identity)
+            let keys = trust.relayKeys(of: identity)
         else { return advance(path.number, now: now) { $0.fail(.local, hop: hop) } }
         abandonInitiation(slot)
         let index = freshIndex(for: .initiation(slot))
@@ -174,6 +185,7 @@ extension NodeStateMachine {
 
     private mutating func ready(_ path: CircuitPath, _ circuit: OwnCircuit, now: Instant) {
         guard var circuit = circuits.all[circuit.number] else { return }
+        praise(path, circuit.request)
         let name = circuit.request.name
         circuit.successor = nil
         let replaced = circuit.current
@@ -219,6 +231,7 @@ extension NodeStateMachine {
     ) {
         let name = circuit.request.name
         if circuit.draining.contains(path.number) { return endPath(path.number, tells: true, now: now) }
+        blame(path, circuit.request, hop: hop, now: now)
         if circuit.successor == path.number, circuit.current != nil {
             endPath(path.number, tells: true, now: now)
             let doublings = min(circuit.failures, 4)

@@ -53,7 +53,7 @@ extension NodeStateMachine {
         guard kind == .anonymous, carrier.place != nil, let policy = relay.policy else { return .anonymousPeer }
         if let refusal = trust.bar(id) { return refusal }
         // Throwaway keys are nobody's that is known.
-        guard trust.keys(of: id) == nil else { return .anonymousPeer }
+        guard trust.relayKeys(of: id) == nil else { return .anonymousPeer }
         if let slot = slotsByIdentity[id] { return peers[slot]?.isGuest == true ? nil : .anonymousPeer }
         return peers.values.count(where: \.isGuest) < policy.guests ? nil : .anonymousPeer
     }
@@ -104,7 +104,7 @@ extension NodeStateMachine {
 
     /// Never to itself, never back to where the circuit comes from, never to one that is barred or not believed.
     private func mayExtend(to target: PeerID, from slot: PeerSlot) -> Bool {
-        guard trust.bar(target) == nil, trust.keys(of: target) != nil else { return false }
+        guard trust.bar(target) == nil, trust.relayKeys(of: target) != nil else { return false }
         var before: PeerSlot? = slot
         while let place = before, let peer = peers[place] {
             if peer.identity == target { return false }
@@ -119,7 +119,7 @@ extension NodeStateMachine {
             guard peer.isDirect, !peer.isDegraded else { return nil }
             return peer.ring.current != nil || peer.carrier != nil ? slot : nil
         }
-        guard let endpoint = relay.policy?.directory[target] else { return nil }
+        guard let endpoint = relay.policy?.directory[target] else { return directSlot(of: target) }
         let configuration = PeerConfiguration(
             name: String(target.hex.prefix(8)), peerID: target, endpoint: endpoint, allowedIPs: [])
         return addPeer(configuration, isConfigured: false, identity: target)
@@ -247,7 +247,7 @@ extension NodeStateMachine {
         relay.tidy(now: now)
         for slot in peers.keys.sorted() {
             guard let peer = peers[slot], peer.isPassingLink, !relay.usesLink(slot), let current = peer.ring.current,
-                !circuits.uses(slot), now.since(lastPayload(current)) >= Limits.circuitIdle
+                !circuits.uses(slot), !isExchanging(slot), now.since(lastPayload(current)) >= Limits.circuitIdle
             else { continue }
             sayGoodbye(to: slot, .closedHere, now: now)
             forgetIfIdle(slot)

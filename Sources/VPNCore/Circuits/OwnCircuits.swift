@@ -7,18 +7,24 @@ public import VPNCrypto
 public struct CircuitRequest: Sendable, Equatable {
     /// Shown to people; unique.
     public var name: String
-    /// One to eight nodes: the first a peer that is met directly, the others pinned, the last where packets come out.
+    /// One to eight nodes, pinned or in the directory: the first is met directly, the last is where packets come out.
     public var hops: [PeerID]
     /// Inner addresses that are reached through it. With one hop, which is a peer like any other: empty.
     public var allowedIPs: [IPPrefix]
     /// The last hop is an exit, and is asked for inner addresses. Needs a second hop: a peer that is met directly has no guests.
     public var wantsLease: Bool
+    /// By which its hops are chosen, where there are none yet: paths that replace the first may have other hops between the first and the last. Nil: the
+    /// hops are what was asked for.
+    public var wish: PathWish?
 
-    public init(name: String, hops: [PeerID], allowedIPs: [IPPrefix], wantsLease: Bool = false) {
+    public init(
+        name: String, hops: [PeerID], allowedIPs: [IPPrefix], wantsLease: Bool = false, wish: PathWish? = nil
+    ) {
         self.name = name
         self.hops = hops
         self.allowedIPs = allowedIPs
         self.wantsLease = wantsLease
+        self.wish = wish
     }
 }
 
@@ -26,9 +32,9 @@ public struct CircuitRequest: Sendable, Equatable {
 public enum CircuitRefusal: String, Error, Sendable, CaseIterable {
     /// None, or more than eight.
     case length
-    /// The first hop is no peer of this node.
+    /// The first hop is no peer of this node, and no relay that it has an address of.
     case entry
-    /// A hop that is not pinned, or is barred.
+    /// A hop that is neither pinned nor in the directory, or is barred.
     case unknownHop = "unknown_hop"
     /// This node itself, or the same node twice in a row, or with one between: no relay extends so.
     case loop
@@ -36,6 +42,8 @@ public enum CircuitRefusal: String, Error, Sendable, CaseIterable {
     case name
     /// An inner prefix belongs to a peer or another circuit, or one is given, or a lease is wanted, with one hop.
     case prefix
+    /// There is no path of the kind that was wished for (`selectionFailure`).
+    case noPath = "no_path"
     /// More circuits than a node has room for.
     case tooMany = "too_many"
 }
@@ -90,6 +98,7 @@ struct CircuitPath {
 
     let number: Number
     let circuit: OwnCircuit.Number
+    let hops: [PeerID]
     var machine: CircuitStateMachine
     /// The peers that its hops are, as far as it got, and on what circuit each but the first was met.
     var slots: [PeerSlot]
@@ -103,6 +112,10 @@ struct OwnCircuits {
     var paths: [CircuitPath.Number: CircuitPath] = [:]
     /// The circuits that this node opened: the path, the hop that it leads to, and what EXTENDED said that it carries.
     var origins: [CircuitPlace: (path: CircuitPath.Number, hop: Int, largest: Int?)] = [:]
+    /// Relays where a path failed, until when they are left out of others.
+    var avoided: [PeerID: Instant] = [:]
+    /// Why there was no path when one was looked for last.
+    var selectionFailure: SelectionFailure?
     private var next = 1
 
     var isEmpty: Bool { all.isEmpty }

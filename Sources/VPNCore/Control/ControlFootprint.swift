@@ -22,6 +22,9 @@ public struct ControlFootprint: Equatable, Sendable {
     public var relayed: Int
     /// Callers by circuits.
     public var guests: Int
+    /// Relays that are being asked for others, and bytes of descriptors that are not whole.
+    public var exchanges: Int
+    public var exchangeBytes: Int
 }
 
 extension NodeStateMachine {
@@ -31,6 +34,8 @@ extension NodeStateMachine {
             initiations: peers.values.count { $0.initiation != nil }, reassemblies: inbound.collectingCount,
             inboundHandshakes: inbound.count, jobs: jobs.count, receiverIndices: indices.count,
             chainedKeys: peers.values.reduce(0) { $0 + $1.chain.count }, circuits: circuits.all.count,
-            paths: circuits.paths.count, relayed: relay.count, guests: peers.values.count(where: \.isGuest))
+            paths: circuits.paths.count, relayed: relay.count, guests: peers.values.count(where: \.isGuest),
+            exchanges: directoryTraffic.exchanges.values.count(where: \.isActive),
+            exchangeBytes: directoryTraffic.exchanges.values.reduce(0) { $0 + $1.bytes.count })
     }
 }

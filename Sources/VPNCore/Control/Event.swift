@@ -31,6 +31,8 @@ public struct SessionSummary: Sendable {
     public let isChained: Bool
     /// §2: the other end's Ed25519 signature did not verify, and its pin lets ML-DSA alone do. No relay and no exit rights.
     public let isDegraded: Bool
+    /// Whether the other end said that it speaks of relays (§7).
+    public let speaksDirectory: Bool
 
     public var sessionIDText: String { sessionID.hex }
 }
@@ -102,6 +104,14 @@ public enum Event: Sendable {
     case peerBack(slot: PeerSlot, peerName: String)
     /// What became of a circuit that this node has for itself.
     case circuit(CircuitEvent)
+    /// A relay that this node asked brought the descriptor of one that it did not know, or a newer one.
+    case relayLearned(RelayDirectory.Entry, isNew: Bool, from: PeerID)
+    /// What it brought was not taken.
+    case relayRefused(DirectoryRefusal, from: PeerID)
+    /// Descriptors whose time is over; they are no relays any more.
+    case relaysExpired([PeerID])
+    /// To be kept: paths begin with these.
+    case guardsChanged(GuardList)
     /// Somebody whom nobody knows came by a circuit; `slot` is what inner addresses are given to (`assign`).
     case guestArrived(slot: PeerSlot, SessionSummary)
     /// A limit of the relay was reached while so many circuits passed; told once a minute at most.

@@ -46,6 +46,7 @@ struct InitiatorStateMachine {
     let keepaliveSeconds: UInt16
     /// What this handshake may mix beside its own secrets.
     let preshared: PresharedKeys
+    let capabilities: Capabilities
     /// The id that must answer; nil for a first contact.
     private let expected: PeerID?
     private(set) var responder: IdentityPublicKeys?
@@ -73,7 +74,8 @@ struct InitiatorStateMachine {
         signer: any IdentitySigner, cryptography: any HandshakeCryptography, offers: Offers, mtu: UInt16,
         keepaliveSeconds: UInt16, expected: PeerID?, responder: IdentityPublicKeys?, acceptsPartial: Bool,
         kind: InitiatorKind = .brief,
-        index: UInt32, preshared: PresharedKeys = .none, now: Instant
+        index: UInt32, preshared: PresharedKeys = .none,
+        capabilities: Capabilities = [], now: Instant
     ) {
         self.signer = signer
         self.cryptography = cryptography
@@ -81,6 +83,7 @@ struct InitiatorStateMachine {
         self.mtu = mtu
         self.keepaliveSeconds = keepaliveSeconds
         self.preshared = preshared
+        self.capabilities = capabilities
         self.expected = expected
         self.responder = responder
         self.acceptsPartial = acceptsPartial
@@ -292,7 +295,8 @@ struct InitiatorStateMachine {
             S1Composition(
                 signer: signer, responder: responder, cookie: exchange.cookie, ciphers: offers.ciphers,
                 senderIndex: index,
-                kind: exchange.kind, mtu: mtu, keepaliveSeconds: keepaliveSeconds, presharedKeyID: preshared.id,
+                kind: exchange.kind, mtu: mtu, keepaliveSeconds: keepaliveSeconds,
+                presharedKeyID: preshared.id, capabilities: capabilities,
                 puzzleSolution: exchange.puzzleSolution))
     }
 

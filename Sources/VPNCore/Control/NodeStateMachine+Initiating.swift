@@ -41,7 +41,10 @@ extension NodeStateMachine {
         guard var peer = peers[slot], peer.initiation == nil, case .udp(let endpoint)? = peer.carrier else { return }
         // §2: no datagram goes to an identity that is barred.
         if let identity = peer.identity, trust.bar(identity) != nil { return drop(.untrusted) }
-        let keys = peer.identity.flatMap { trust.keys(of: $0) } ?? peer.pendingPin?.keys
+        // A descriptor makes nobody a peer that the operator gave addresses to.
+        let keys =
+            peer.identity.flatMap { peer.isConfigured ? trust.keys(of: $0) : trust.relayKeys(of: $0) }
+            ?? peer.pendingPin?.keys
         // Without keys only a first contact remains, or somebody pinned behind a bootstrap entry.
         guard keys != nil || trust.policy.trustsOnFirstUse || peer.configuration.isBootstrap else { return }
         peer.retry = nil
@@ -51,7 +54,8 @@ extension NodeStateMachine {
             keepaliveSeconds: peer.configuration.keepaliveSeconds, expected: peer.identity, responder: keys,
             acceptsPartial: peer.identity.map { trust.acceptsPartial($0) } ?? false,
             kind: peer.configuration.presharedKey?.isInvitation == true ? .full : .brief, index: index,
-            preshared: PresharedKeys(configured: peer.configuration.presharedKey, chained: peer.chain.newest), now: now)
+            preshared: PresharedKeys(configured: peer.configuration.presharedKey, chained: peer.chain.newest),
+            capabilities: parameters.capabilities, now: now)
         let token = peer.token
         peer.token = nil
         let attempt = peer.failures + 1

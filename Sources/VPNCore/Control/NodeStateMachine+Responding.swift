@@ -149,7 +149,9 @@ extension NodeStateMachine {
         if let invitation = invitation(namedBy: opened) {
             return welcome(opened, by: invitation, expectedHere: host?.identity, key: key, now: now)
         }
-        switch trust.judge(initiator: id, expectedHere: host?.identity) {
+        // A relay that this one knows by its descriptor is a link of its own, never a peer with addresses.
+        let isLink = relay.policy != nil && slotsByIdentity[id].flatMap { peers[$0] }?.isConfigured != true
+        switch trust.judge(initiator: id, expectedHere: host?.identity, isLink: isLink) {
         case .refused(let refusal):
             refuseIdentity(id, refusal, key, expected: host?.identity, name: host?.name ?? "", now: now)
         case .known(let keys):
@@ -207,6 +209,7 @@ extension NodeStateMachine {
                     token: token, mtu: parameters.mtu, keepaliveSeconds: 0,
                     lifetimeSeconds: UInt32(parameters.rekeyInterval.nanoseconds / 1_000_000_000),
                     preshared: PresharedKeys(configured: configured, chained: chained),
+                    capabilities: standing == .guest ? [] : parameters.capabilities,
                     acceptsPartial: trust.acceptsPartial(opened.payload.peerID))),
             for: .answer(key, opened, slot: slot, standing, invitation: invitation?.name, index: index))
     }
@@ -294,7 +297,7 @@ extension NodeStateMachine {
         let id = composed.initiator.peerID
         if standing == .guest { return refusal(ofGuest: id, kind: .anonymous, on: carrier) }
         if let refusal = trust.bar(id) { return refusal }
-        if standing == .pinned, trust.keys(of: id) == nil { return .unknownPeer }
+        if standing == .pinned, trust.relayKeys(of: id) == nil { return .unknownPeer }
         return composed.grade == .degraded && !trust.acceptsPartial(id) ? .unknownPeer : nil
     }
 

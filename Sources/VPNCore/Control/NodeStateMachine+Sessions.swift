@@ -32,7 +32,8 @@ extension NodeStateMachine {
             slot: slot,
             role: .initiator, carrier: carrier, cipher: opened.secrets.cipher, duration: now.since(machine.started),
             s1Bytes: machine.bytesSent, s2Bytes: machine.bytesReceived, peerMTU: Int(opened.payload.mtu),
-            isChained: opened.usedKey != nil, isDegraded: opened.grade == .degraded)
+            isChained: opened.usedKey != nil, isDegraded: opened.grade == .degraded,
+            speaksDirectory: Capabilities(rawValue: opened.payload.capabilities).contains(.directory))
         let lifetime = min(parameters.rekeyInterval, .seconds(Int(opened.payload.lifetime)))
         let held = hold(
             session, summary, lifetime: lifetime, leaves: opened.secrets.nextKey, mixed: opened.usedKey, now: now)
@@ -68,7 +69,8 @@ extension NodeStateMachine {
             handshake: HandshakeID(key.senderIndex), sessionID: session.id, peer: id, peerName: peer.name, slot: slot,
             role: .responder, carrier: key.carrier, cipher: secrets.cipher, duration: duration, s1Bytes: s1Bytes,
             s2Bytes: s2Bytes, peerMTU: Int(opened.payload.mtu), isChained: composed.usedKey != nil,
-            isDegraded: composed.grade == .degraded)
+            isDegraded: composed.grade == .degraded,
+            speaksDirectory: Capabilities(rawValue: opened.payload.capabilities).contains(.directory))
         var held = hold(
             session, summary, lifetime: parameters.rekeyInterval, leaves: secrets.nextKey, mixed: composed.usedKey,
             now: now)
@@ -202,6 +204,7 @@ extension NodeStateMachine {
         case .extend: receive(extend: payload, held, slot: slot, now: now)
         case .extended: receive(extended: payload, slot: slot, now: now)
         case .end: receive(end: payload, slot: slot, now: now)
+        case .directory: receive(directory: payload, held, slot: slot, now: now)
         case .close:
             // It may be about to start anew, and tokens die with the secrets of their run: a call with one would go
             // unanswered for 20 s.

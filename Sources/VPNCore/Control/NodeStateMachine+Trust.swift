@@ -11,6 +11,7 @@ extension NodeStateMachine {
     public mutating func updateRevoked(_ ids: Set<PeerID>, now: Instant) {
         let before = trust.revoked
         trust.replaceRevoked(ids)
+        for id in ids { removeRelay(id, now: now) }
         for slot in peers.keys.sorted() {
             guard let peer = peers[slot], let id = peer.identity else { continue }
             if ids.contains(id), !before.contains(id) {

@@ -29,7 +29,13 @@ public struct NodeParameters: Sendable {
     public var padding = PaddingPolicy.none
     /// Of cover traffic to each peer with a session, in bytes of UDP payload on average; 0 = none. Needs a `padding` that has sizes.
     public var coverBytesPerSecond = 0
-    /// Unix seconds at `start`, for keepalives' timestamps only.
+    /// Whether it asks relays which others they know, and answers them (§7).
+    public var exchangesDirectory = false
+    /// Where relays may be.
+    public var relayAddresses = RelayAddressRule.publicOnly
+    /// This node's own descriptor as a relay, handed on; nil: it has published none.
+    public var relayDescriptor: Descriptor?
+    /// Unix seconds at `start`: for keepalives' timestamps, for what descriptors say that they are good for, and for guards.
     public var unixSeconds: UInt64
 
     public init(
@@ -58,6 +64,8 @@ public struct NodeStateMachine: ~Copyable {
         case answer(InboundKey, OpenedS1, slot: PeerSlot?, Standing, invitation: UInt32?, index: UInt32)
         /// Throwaway keys for a hop.
         case hop(CircuitPath.Number, hop: Int)
+        /// A relay's descriptor, brought by this one.
+        case directory(PeerID, DirectoryName)
     }
 
     /// How an initiator is known that is being answered.
@@ -79,7 +87,7 @@ public struct NodeStateMachine: ~Copyable {
 
     let signer: any IdentitySigner
     let cryptography: any HandshakeCryptography
-    let parameters: NodeParameters
+    var parameters: NodeParameters
     let started: Instant
     let ownID: PeerID
     let descriptorHash: UInt64
@@ -98,6 +106,10 @@ public struct NodeStateMachine: ~Copyable {
     var circuits = OwnCircuits()
     /// What this node is for its guests, if it is an exit.
     var exit: OpenExit?
+    /// The relays that this node knows, those that its paths begin with, and whom it asks for more.
+    var directory: RelayDirectory
+    var guards = GuardList()
+    var directoryTraffic = DirectoryTraffic()
     /// Peers that got or lost a session since circuits were last looked at.
     var touched: Set<PeerSlot> = []
     var cookies: CookieJar
@@ -132,6 +144,7 @@ public struct NodeStateMachine: ~Copyable {
         ownMAC1Key = MAC1Key(responder: ownID)
         descriptorHash = Hash.sha256(parameters.descriptor).u64(at: 0)
         trust = TrustStore(policy: parameters.trust, own: ownID, pins: pins)
+        directory = RelayDirectory(own: ownID, addresses: parameters.relayAddresses)
         cookies = CookieJar(cryptography: cryptography, now: now)
         rate = HandshakeRate(limit: parameters.handshakesPerMinute)
         nextTick = now + Limits.maintenanceTick
@@ -187,6 +200,9 @@ public struct NodeStateMachine: ~Copyable {
         case .hop(let path, let hop):
             guard case .madeIdentity(let signer) = result.outcome else { return }
             hopIdentified(signer, path: path, hop: hop, now: now)
+        case .directory(let source, let name):
+            guard case .readDescriptor(let result) = result.outcome else { return }
+            descriptorRead(result, name, from: source, now: now)
         }
     }
 
@@ -198,6 +214,7 @@ public struct NodeStateMachine: ~Copyable {
         switch owner {
         case .initiation: return
         case .hop(let path, let hop): hopIdentified(nil, path: path, hop: hop, now: now)
+        case .directory(let source, let name): descriptorRead(nil, name, from: source, now: now)
         case .inbound(let key):
             jobsForOthers -= 1
             inbound.remove(key)
@@ -223,8 +240,10 @@ public struct NodeStateMachine: ~Copyable {
             maintainSessions(now: now)
             maintainRelaying(now: now)
             exit?.pool.settle(now: now)
+            maintainDirectory(now: now)
         }
         advanceCircuits(now: now)
+        advanceExchanges(now: now)
     }
 
     /// The earliest moment at which `timeout` has something to do.
@@ -233,6 +252,7 @@ public struct NodeStateMachine: ~Copyable {
         var deadline = nextTick
         if let due = relay.deadline { deadline = min(deadline, due) }
         if let due = circuits.deadline { deadline = min(deadline, due) }
+        if let due = directoryTraffic.deadline { deadline = min(deadline, due) }
         if let due = inbound.deadline { deadline = min(deadline, due) }
         for peer in peers.values {
             if let due = peer.initiation?.deadline { deadline = min(deadline, due) }

@@ -16,6 +16,7 @@ public enum FrameType: UInt8, CaseIterable, Sendable {
     case extended = 0x11
     case relay = 0x12
     case end = 0x13
+    case directory = 0x14
     case probe = 0x20
     case probeReport = 0x21
     case repair = 0x22

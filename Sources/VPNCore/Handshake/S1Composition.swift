@@ -14,6 +14,7 @@ struct S1Composition: Sendable {
     var keepaliveSeconds: UInt16
     /// psk_id.
     var presharedKeyID: UInt32 = 0
+    var capabilities: Capabilities = []
     /// One solution serves its cookie's life (§4).
     var puzzleSolution: [UInt8]?
 
@@ -28,9 +29,10 @@ struct S1Composition: Sendable {
                 ephemeralPoint: agreement.publicPoint)
             let h3 = Transcript.start(responder: responder.peerID, cookie: cookie).adding(head)
             let ck1 = KeySchedule.initiatorChainingKey(responderSecret: toResponder.sharedSecret, h3)
-            let payload = S1Payload(
+            var payload = S1Payload(
                 peerID: signer.publicKeys.peerID, kind: kind, mtu: mtu, keepaliveSeconds: keepaliveSeconds,
                 presharedKeyID: presharedKeyID, keys: kind == .brief ? nil : signer.publicKeys.encoded)
+            payload.capabilities = capabilities.rawValue
             let unsigned = payload.unsigned
             let signatures = try signer.sign(h3.adding(unsigned).hash, role: .initiator)
             let k1 = KeySchedule.expand(ck1, Labels.KeySchedule.s1Encryption, h3)

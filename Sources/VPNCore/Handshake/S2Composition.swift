@@ -16,6 +16,7 @@ struct S2Composition: Sendable {
     var lifetimeSeconds: UInt32
     /// What S1 asked for and this end has.
     var preshared = PresharedKeys.none
+    var capabilities: Capabilities = []
     /// §2, degraded mode: ML-DSA alone may do. Only ever for pinned keys.
     var acceptsPartial = false
 
@@ -62,8 +63,9 @@ struct S2Composition: Sendable {
         let ck2 = KeySchedule.sessionChainingKey(
             opened.chainingKey, ephemeral: toEphemeral.sharedSecret, agreed: agreed,
             initiator: toInitiator.sharedSecret, preshared: preshared, h6)
-        let payload = S2Payload(
+        var payload = S2Payload(
             token: token, mtu: mtu, keepaliveSeconds: keepaliveSeconds, lifetime: lifetimeSeconds, offers: offers)
+        payload.capabilities = capabilities.rawValue
         let unsigned = payload.unsigned
         let signatures = try signer.sign(h6.adding(unsigned).hash, role: .responder)
         let k2 = KeySchedule.expand(ck2, Labels.KeySchedule.s2Encryption, h6)

@@ -49,6 +49,8 @@ public struct TrustStore: Sendable {
     private var pins: [PeerID: PinnedPeer]
     private var firstUsePins: Int
     private(set) var revoked: Set<PeerID> = []
+    /// Relays that this node knows by their descriptors: hops of circuits and links of relays, and nothing else.
+    var relays: [PeerID: IdentityPublicKeys] = [:]
 
     public init(policy: TrustPolicy, own: PeerID, pins: [PinnedPeer]) {
         self.policy = policy
@@ -58,6 +60,9 @@ public struct TrustStore: Sendable {
     }
 
     public func keys(of id: PeerID) -> IdentityPublicKeys? { pins[id]?.keys }
+
+    /// Keys for what a relay may be to this node: a hop, or the other end of a link. An identity that is pinned may be that, too.
+    func relayKeys(of id: PeerID) -> IdentityPublicKeys? { pins[id]?.keys ?? relays[id] }
 
     func pin(of id: PeerID) -> PinnedPeer? { pins[id] }
 
@@ -87,11 +92,13 @@ public struct TrustStore: Sendable {
         case refused(TrustRefusal)
     }
 
-    func judge(initiator id: PeerID, expectedHere: PeerID?) -> Inbound {
+    /// - Parameter isLink: it may come as a relay that this one knows: nobody's configured peer, and this node relays.
+    func judge(initiator id: PeerID, expectedHere: PeerID?, isLink: Bool = false) -> Inbound {
         if let refusal = bar(id) { return .refused(refusal) }
         if let pin = pins[id] { return .known(pin.keys) }
         // §2: in every mode a changed key behind a configured endpoint is refused loudly.
         if let expectedHere, expectedHere != id { return .refused(.identityChanged) }
+        if isLink, let keys = relays[id] { return .known(keys) }
         guard policy.trustsOnFirstUse, !policy.isStrict else { return .refused(.unknownPeer) }
         return firstUsePins < Limits.firstUsePins ? .firstUse : .refused(.pinLimit)
     }
@@ -117,9 +124,9 @@ public struct TrustStore: Sendable {
 
     /// The pins are these from now on.
     mutating func replacePins(_ new: [PinnedPeer]) {
-        let bars = revoked
+        let (bars, known) = (revoked, relays)
         self = TrustStore(policy: policy, own: own, pins: new)
-        revoked = bars
+        (revoked, relays) = (bars, known)
     }
 
     /// These identities are refused from now on, and no others but for the allowlist.

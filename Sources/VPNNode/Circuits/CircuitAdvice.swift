@@ -8,12 +8,22 @@ struct CircuitAdvice: Equatable {
     let text: String
     let fix: String
 
-    /// - Parameter hops: their names, in order.
-    init(_ failure: WantedCircuits.Failure, hops: [String]) {
+    /// - Parameters:
+    ///   - hops: their names, in order.
+    ///   - selection: why there was no path when one was looked for last.
+    init(_ failure: WantedCircuits.Failure, hops: [String], selection: SelectionFailure? = nil) {
         switch failure {
+        case .refused(.noPath): self.init(selection)
         case .refused(let refusal): self.init(refusal, hops: hops)
         case .failed(let hop, let failure): self.init(failure, hop: hop, hops: hops)
         }
+    }
+
+    /// There was no path to choose.
+    private init(_ selection: SelectionFailure?) {
+        node = nil
+        text = selection?.description ?? "no path of the kind that was asked for can be chosen"
+        fix = "pqvpn relays; pqvpn relay import FILE"
     }
 
     private init(_ refusal: CircuitRefusal, hops: [String]) {
@@ -37,6 +47,7 @@ struct CircuitAdvice: Equatable {
             (text, fix) = (
                 "one of its networks is a peer's or another circuit's", "pqvpn status; see allowed_ips of the peers"
             )
+        case .noPath: (text, fix) = ("no path of the kind that was asked for can be chosen", "pqvpn relays")
         case .tooMany:
             (text, fix) = ("this node has as many circuits as there may be", "pqvpn circuit close NAME")
         }

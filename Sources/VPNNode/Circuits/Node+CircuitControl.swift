@@ -66,7 +66,9 @@ extension Node {
             }
             prefixes.append(try IPPrefix(network))
         }
-        let request = CircuitRequest(name: name, hops: try (ways.first ?? []).map(identity), allowedIPs: prefixes)
+        let hops = try (ways.first ?? []).map(identity)
+        let request = CircuitRequest(
+            name: name, hops: hops, allowedIPs: prefixes, wantsLease: hops.count > 1 && !prefixes.isEmpty)
         let others = try ways.dropFirst().map { try $0.map(identity) }
         let number: OwnCircuit.Number
         do throws(CircuitRefusal) { number = try machine.buildCircuit(request, now: now) } catch {

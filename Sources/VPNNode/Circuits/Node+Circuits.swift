@@ -18,7 +18,9 @@ extension Node {
     /// Ends the circuits that nobody wants any more; before the peers are others, since one of them may get what was theirs.
     func configureCircuits(now: Instant) {
         let direct = Set(configuration.directPeers.flatMap(\.allowedIPs))
-        for number in circuits.configure(configuration.circuitRequests, directPrefixes: direct, now: now) {
+        for number in circuits.configure(
+            configuration.circuitRequests + chosenCircuits, directPrefixes: direct, now: now)
+        {
             machine.closeCircuit(number, now: now)
         }
     }
@@ -38,7 +40,8 @@ extension Node {
         circuits.failed(name, failure, jitter: Double.random(in: WantedCircuits.jitter), now: now)
         metrics.circuitBuilt(failure.code)
         guard let entry = circuits[name] else { return }
-        let advice = CircuitAdvice(failure, hops: hopNames(entry.request))
+        let advice = CircuitAdvice(
+            failure, hops: hopNames(entry.request), selection: machine.selectionFailure)
         var fields: Logger.Metadata = [
             "event": "circuit.failed", "component": "circuit", "circuit": "\(name)", "reason": "\(failure.code)",
             "fix": "\(advice.fix)", "failures": .stringConvertible(entry.failures),

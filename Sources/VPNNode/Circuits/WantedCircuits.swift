@@ -89,7 +89,8 @@ struct WantedCircuits {
         _ request: CircuitRequest, alternatives: [[PeerID]] = [], _ origin: Origin, now: Instant
     ) {
         let others = alternatives.map { hops in
-            CircuitRequest(name: request.name, hops: hops, allowedIPs: request.allowedIPs)
+            CircuitRequest(
+                name: request.name, hops: hops, allowedIPs: request.allowedIPs, wantsLease: request.wantsLease)
         }
         entries.append(Entry(ways: [request] + others, origin: origin, due: now))
     }

@@ -7,6 +7,7 @@ internal import VPNCore
 enum ConfigurationTable {
     static let sections: [ConfigurationSection] = [
         peer, security, network, tunnel, dns, peers, bootstrap, rekey, keys, logging, control, invites, relay, exit,
+        directory, circuit,
         obfuscation,
         metrics,
     ]
@@ -315,6 +316,44 @@ enum ConfigurationTable {
             ConfigurationKey(
                 "exit.connections", .integer(0...1_000_000), default: .integer(2048),
                 "Of one guest at a time; more are dropped. 0 = no limit."),
+        ])
+
+    private static let directory = ConfigurationSection(
+        "directory", "The relays that this node knows: `pqvpn relay`, `pqvpn relays`.",
+        [
+            ConfigurationKey(
+                "directory.file", .text(.path), default: .text("relays.yaml"),
+                "Descriptors of relays, mode 0600. Whoever is in it may be a hop of circuits, and nothing else."),
+            ConfigurationKey(
+                "directory.own_file", .text(.path), default: .text("relay.pub"),
+                "What `pqvpn relay publish` wrote: this node's own descriptor as a relay."),
+            ConfigurationKey(
+                "directory.exchange", .boolean, default: .boolean(false),
+                "true: asks imported and pinned relays which others they know, and answers who asks. Whoever is asked chooses whom "
+                    + "this node knows: read about it first (docs/operations.md)."),
+            ConfigurationKey(
+                "directory.allow_private", .boolean, default: .boolean(false),
+                "true: relays may have addresses of private networks: laboratories."),
+        ])
+
+    private static let circuit = ConfigurationSection(
+        "circuit", "A circuit whose path this node chooses itself, from the relays that it knows.",
+        [
+            ConfigurationKey(
+                "circuit.allowed_ips", .list(of: .text(.prefix), maximum: 256), default: .list([]),
+                "Inner networks that are reached through it. Empty: none is built."),
+            ConfigurationKey(
+                "circuit.hops", .integer(1...Limits.circuitHops), default: .integer(3),
+                "Relays in its path, the exit included."),
+            ConfigurationKey(
+                "circuit.exit", .text(.printable(maximum: 64)), default: .text("auto"),
+                "Where packets come out: a relay's name or peer_id; auto: any that says that it is an exit."),
+            ConfigurationKey(
+                "circuit.relax_diversity", .boolean, default: .boolean(false),
+                "true: two hops may have one operator, family, IPv4 /16 or IPv6 /32. Who runs both sees both ends."),
+            ConfigurationKey(
+                "circuit.guards_file", .text(.path), default: .text("guards.yaml"),
+                "The few relays that paths begin with, for months; mode 0600. Do not copy it, do not remove it."),
         ])
 
     private static let obfuscation = ConfigurationSection(

@@ -71,6 +71,7 @@ extension NodeConfiguration {
         document.checkMetrics()
         document.checkObfuscation()
         document.checkHost()
+        document.checkDirectory()
         document.checkCircuits()
         document.checkExit()
         guard document.issues.allSatisfy({ $0.severity == .warning }) else { return nil }
@@ -129,6 +130,17 @@ extension NodeConfiguration {
             maximumCircuits: document.integer("relay.max_circuits"),
             maximumCircuitsPerPeer: document.integer("relay.max_circuits_per_peer"),
             bytesPerSecondPerPeer: document.integer("relay.bytes_per_second_per_peer"))
+        directory = Directory(
+            file: paths.absolute(document.text("directory.file")),
+            ownFile: paths.absolute(document.text("directory.own_file")),
+            exchanges: document.boolean("directory.exchange"),
+            allowsPrivate: document.boolean("directory.allow_private"),
+            guardsFile: paths.absolute(document.text("circuit.guards_file")))
+        circuit = Circuit(
+            hops: document.integer("circuit.hops"),
+            exit: document.text("circuit.exit").lowercased() == "auto" ? nil : document.text("circuit.exit"),
+            allowedIPs: document.texts("circuit.allowed_ips").map { try! IPPrefix($0) },
+            relaxesDiversity: document.boolean("circuit.relax_diversity"))
         logFile = document.effective("logging.file").text.map(paths.absolute)
         logFileLimits = LogFileLimits(
             maximumSize: document.integer("logging.max_size_bytes"), maximumFiles: document.integer("logging.max_files")

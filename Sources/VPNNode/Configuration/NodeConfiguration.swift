@@ -151,6 +151,8 @@ public struct NodeConfiguration: Sendable {
     public var metrics: Metrics
     public var exit: Exit
     public var obfuscation: Obfuscation
+    public var directory: Directory
+    public var circuit: Circuit
     public var relay: Relay
     /// Absolute; nil = standard error.
     public var logFile: String?

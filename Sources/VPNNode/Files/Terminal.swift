@@ -53,5 +53,20 @@ struct Terminal: ~Copyable {
         return line.slice(0..<used - 1)
     }
 
+    /// Asks for a y, typed with echo.
+    borrowing func confirms(_ prompt: String) throws -> Bool {
+        try file.write([UInt8](prompt.utf8))
+        var answer: [UInt8] = []
+        while answer.count < 16, answer.last != 0x0A {
+            var byte: UInt8 = 0
+            // SAFETY: the kernel writes one byte into ours.
+            let count = unsafe read(file.descriptor, &byte, 1)
+            if count < 0 && Glibc.errno == EINTR { continue }
+            guard count == 1 else { return false }
+            answer.append(byte)
+        }
+        return ["y", "yes"].contains(String(decoding: answer, as: UTF8.self).lowercased().filter(\.isLetter))
+    }
+
     private static let interrupt: UInt8 = 3
 }

@@ -28,7 +28,7 @@ struct HostPlan: Sendable {
                         + "write its address, or put it into /etc/hosts")
             }
         }
-        let allowed = configuration.peers.flatMap(\.allowedIPs)
+        let allowed = configuration.peers.flatMap(\.allowedIPs) + configuration.circuit.allowedIPs
         if tunnel.isEnabled, let mark = configuration.network.mark {
             let routing = RoutingPlan(
                 mark: mark, excluded: tunnel.excludedRoutes, lan: tunnel.lan.routed, families: surroundings.families)

@@ -117,6 +117,7 @@ struct EventLog {
         case .peerBack(_, let name):
             line(.info, "peer speaks again", "peer.back", nil, ["peer_name": "\(name)"])
         case .circuit(let event): record(event)
+        case .relayLearned, .relayRefused, .relaysExpired, .guardsChanged: recordRelays(event)
         case .guestArrived(_, let summary):
             line(.info, "guest arrived by a circuit", "circuit.guest", summary.handshake, short(summary))
         case .relayFull(let count):

@@ -18,6 +18,7 @@ public actor Node {
         case ephemeralMade
         case trust(TrustWatch.Finding)
         case exit(ExitSurroundings)
+        case relays(RelayWatch.Finding)
         case stop
     }
 
@@ -36,7 +37,7 @@ public actor Node {
     var metrics = NodeMetrics()
     /// Whether packets can flow.
     var isReady: Bool { hasStarted && !isStopping && !isTunnelGone }
-    private var hasStarted = false
+    private(set) var hasStarted = false
     let logger: Logger
     private let onReady: @Sendable () -> Void
     private let wakes: AsyncStream<Wake>
@@ -47,6 +48,8 @@ public actor Node {
     /// Looks names up again until all are found.
     private var asking: Task<Void, Never>?
     var routes: KernelRoutes
+    /// The files of relays and guards (Node+Relays).
+    var relayFiles: RelayFiles
     /// Pins by first use that could not be written to known_peers.yaml.
     private(set) var unkept: [PinnedPeer] = []
     /// Whether the identity ends with the run.
@@ -119,6 +122,7 @@ public actor Node {
             signer: identity.signer, cryptography: cryptography, parameters: plan.parameters, pins: knownPeers.pins,
             peers: plan.peers, now: MonotonicClock.now)
         machine.updateRevoked(revocations.ids, now: MonotonicClock.now)
+        relayFiles = RelayFiles(configuration.directory)
         log = EventLog(logger: logger)
         exit = try NodeExit(configuration, interface: engine.interface?.name)
         routes = KernelRoutes(plan.engine.tunnel, interface: engine.interface)
@@ -142,6 +146,7 @@ public actor Node {
         do throws(EngineError) { try engine.start() } catch { throw NodeFailure(error) }
         makeEphemeral()
         showInvitations()
+        try restoreRelays()
         applyRelay(now: MonotonicClock.now)
         machine.start(now: MonotonicClock.now)
         configureCircuits(now: MonotonicClock.now)
@@ -167,6 +172,7 @@ public actor Node {
         timer?.task.cancel()
         machine.close(now: MonotonicClock.now)
         settle()
+        keepRelays(isLast: true, now: MonotonicClock.now)
         timer?.task.cancel()
         engine.stop()
         pool.stop()
@@ -195,6 +201,7 @@ public actor Node {
             makeEphemeral()
         case .trust(let finding): take(finding, now: now)
         case .exit(let surroundings): reviewExit(surroundings)
+        case .relays(let finding): take(finding, now: now)
         case .stop: isStopping = true
         }
         settle()
@@ -263,6 +270,7 @@ public actor Node {
             metrics.record(event)
             netcheck?.record(event, unixSeconds: UnixTime.now)
             observer?(event)
+            keepRelays(after: event, now: MonotonicClock.now)
             heed(event, now: MonotonicClock.now)
             switch event {
             case .circuit(let event): followLease(event)
@@ -315,12 +323,14 @@ public actor Node {
 
     /// The operator's changes on disk: within seconds, for two stat calls each time.
     private func watchTrust() async {
-        let watch = trustWatch
+        let (watch, relays) = (trustWatch, relayFiles.watch)
         while true {
             do { try await Task.sleep(for: NodePlan.trustPause) } catch { return }
             keepLate()
             for finding in await Task.detached(operation: { watch.look() }).value { waker.yield(.trust(finding)) }
             if let exit { waker.yield(.exit(NodeExit.surroundings(exit.configuration))) }
+            keepRelays(isLast: false, now: MonotonicClock.now)
+            for finding in await Task.detached(operation: { relays.look() }).value { waker.yield(.relays(finding)) }
         }
     }
 

@@ -73,6 +73,8 @@ struct NodePlan {
             rekeyThreshold: .seconds(configuration.rekey.thresholdSeconds),
             rekeyInterval: .seconds(configuration.rekey.intervalSeconds), unixSeconds: UnixTime.now)
         parameters.rekeyBytes = UInt64(configuration.rekey.bytes)
+        parameters.exchangesDirectory = configuration.directory.exchanges
+        parameters.relayAddresses = configuration.directory.rule
         parameters.rekeyPackets = UInt64(configuration.rekey.packets)
         parameters.padding = configuration.obfuscation.padding
         parameters.coverBytesPerSecond = configuration.obfuscation.coverBytesPerSecond
@@ -114,7 +116,7 @@ struct NodePlan {
     static func routes(
         _ configuration: NodeConfiguration, avoiding endpoints: [Endpoint], warnings: inout [String]
     ) -> [IPPrefix] {
-        let prefixes = configuration.peers.flatMap(\.allowedIPs)
+        let prefixes = configuration.peers.flatMap(\.allowedIPs) + configuration.circuit.allowedIPs
         guard configuration.tunnel.table == nil else { return prefixes }
         var routes: [IPPrefix] = []
         for prefix in prefixes {

@@ -22,6 +22,9 @@ public struct DaemonRun: Sendable {
     public var passphraseFile: String?
     /// `--policy-routing`: the routes go to the table of the mark's number, to which somebody else's rules lead.
     public var usesPolicyRouting: Bool
+    /// `--hops` and `--exit`, instead of those of `circuit`.
+    public var hops: Int?
+    public var exit: String?
     /// Who waits for the start, if anybody.
     public var readiness: Readiness
     /// Leaves the directory that it was started in.
@@ -183,6 +186,17 @@ public struct DaemonRun: Sendable {
         if let logLevel { configuration.logLevel = try LogLevelName.level(logLevel) }
         if usesPersistentKeys, case .temporary = configuration.identity {
             configuration.identity = .directory(configuration.keyDirectory)
+        }
+        if hops != nil || exit != nil {
+            guard !configuration.circuit.allowedIPs.isEmpty else {
+                throw NodeFailure(
+                    .usage, "--hops and --exit are of the circuit that circuit.allowed_ips asks for, which is empty")
+            }
+            configuration.circuit.hops = hops ?? configuration.circuit.hops
+            if let exit { configuration.circuit.exit = exit.lowercased() == "auto" ? nil : exit }
+            guard (2...Limits.circuitHops).contains(configuration.circuit.hops) else {
+                throw NodeFailure(.usage, "--hops is between 2 and \(Limits.circuitHops)")
+            }
         }
         if usesPolicyRouting { configuration.tunnel.table = configuration.network.mark }
         return configuration

@@ -38,6 +38,7 @@ struct UpCommand: ParsableCommand {
     @Flag(name: .customLong("no-daemon"), help: "For a daemon that something else runs, such as the unit pqvpn@.")
     var noDaemon = false
 
+    @OptionGroup var path: PathOptions
     @OptionGroup var passphrase: PassphraseOptions
     @OptionGroup var places: HostPlaceOptions
     @OptionGroup var output: OutputOptions
@@ -53,6 +54,7 @@ struct UpCommand: ParsableCommand {
         order.startsDaemon = !noDaemon
         order.wait = wait
         if let file = passphrase.passphraseFile { order.daemonArguments = ["--passphrase-file", file] }
+        order.daemonArguments += path.arguments
         output.print(try HostSwitch(places: places.places).up(order))
     }
 }

@@ -19,9 +19,9 @@ struct PQVPNCommand: ParsableCommand {
             CircuitCommand.self, RekeyCommand.self, DropCommand.self,
             LogsCommand.self, LogLevelCommand.self, ReloadCommand.self, KeygenCommand.self, PeerIDCommand.self,
             IdentityCommand.self,
-            PeersCommand.self, ConfigCommand.self, DoctorCommand.self, NetcheckCommand.self,
-            BugReportCommand.self, SelfTestCommand.self, VersionCommand.self, DemoCommand.self, LabCommand.self,
-            CompletionsCommand.self, ManCommand.self,
+            PeersCommand.self, RelayCommand.self, RelaysCommand.self, ConfigCommand.self, DoctorCommand.self,
+            NetcheckCommand.self, BugReportCommand.self, SelfTestCommand.self, VersionCommand.self, DemoCommand.self,
+            LabCommand.self, CompletionsCommand.self, ManCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
 }

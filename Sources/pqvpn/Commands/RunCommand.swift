@@ -33,6 +33,7 @@ struct RunCommand: AsyncParsableCommand {
     @Flag(help: "Put the routes of the tunnel into the table of network.fwmark, to which rules of `pqvpn up` lead.")
     var policyRouting = false
 
+    @OptionGroup var path: PathOptions
     @OptionGroup var passphrase: PassphraseOptions
 
     @Option(name: .customLong("readiness-descriptor"), help: .hidden)
@@ -44,11 +45,13 @@ struct RunCommand: AsyncParsableCommand {
             print("pqvpn runs as process \(pid)")
             return
         }
-        let daemon = DaemonRun(
+        var daemon = DaemonRun(
             configurationFile: configurationFile, logLevel: logLevel, pidFile: pidFile,
             usesPersistentKeys: usesPersistentKeys, passphraseFile: passphrase.passphraseFile,
             usesPolicyRouting: policyRouting, readiness: Readiness(descriptor: readinessDescriptor),
             isDaemon: readinessDescriptor != nil, companions: [MetricsServer.companion])
+        daemon.hops = path.hops
+        daemon.exit = path.exit
         try await daemon.run()
     }
 
@@ -60,6 +63,20 @@ struct RunCommand: AsyncParsableCommand {
         if let file = passphrase.passphraseFile { arguments += ["--passphrase-file", file] }
         if usesPersistentKeys { arguments.append("--no-temp-keys") }
         if policyRouting { arguments.append("--policy-routing") }
+        arguments += path.arguments
         return arguments
+    }
+}
+
+/// The path of the circuit that the node chooses itself.
+struct PathOptions: ParsableArguments {
+    @Option(help: "Relays in the circuit's path, the exit included; instead of circuit.hops.")
+    var hops: Int?
+
+    @Option(help: ArgumentHelp("A relay's name or peer_id, or auto; instead of circuit.exit.", valueName: "relay"))
+    var exit: String?
+
+    var arguments: [String] {
+        (hops.map { ["--hops", String($0)] } ?? []) + (exit.map { ["--exit", $0] } ?? [])
     }
 }

@@ -16,7 +16,7 @@ struct FuzzFinding: Error, CustomStringConvertible {
 
 enum FuzzTarget: String, CaseIterable {
     case splitter, coalescer, roundTrip = "round-trip"
-    case maximumSegment = "maximum-segment", tooBig = "too-big", fragments, headers, congestion, circuits, exit
+    case maximumSegment = "maximum-segment", tooBig = "too-big", fragments, headers, congestion, circuits, exit, directory
 
     /// Traps or throws if the property does not hold.
     func run(_ bytes: [UInt8]) throws {
@@ -32,6 +32,7 @@ enum FuzzTarget: String, CaseIterable {
         case .congestion: try CongestionProperty.check(&input)
         case .circuits: try CircuitProperty.check(&input)
         case .exit: try ExitProperty.check(&input)
+        case .directory: try DirectoryProperty.check(&input)
         }
     }
 }

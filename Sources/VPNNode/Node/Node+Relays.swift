@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// The relays that a running node knows, and its guards, between the core and their files: what was kept comes back at the start, what
+// is learned is kept, and what the operator changes is taken.
+internal import Logging
+internal import VPNCore
+internal import VPNCrypto
+internal import VPNEngine
+
+/// What the node remembers of the files of relays and guards.
+struct RelayFiles: Sendable {
+    let store: RelayStore
+    let guards: GuardFile
+    let watch: RelayWatch
+    /// Ids that the file of relays had when it was read last.
+    var inFile: Set<PeerID> = []
+    /// Whether there is something to be written, and since when.
+    var changed: Instant?
+
+    init(_ directory: NodeConfiguration.Directory) {
+        store = RelayStore(path: directory.file)
+        guards = GuardFile(path: directory.guardsFile)
+        watch = RelayWatch(store: store, ownFile: directory.ownFile)
+    }
+
+    /// A write is the whole file: what comes within a minute goes together.
+    static let pause = TimeSpan.seconds(60)
+}
+
+extension Node {
+    /// At the start. Throws ``NodeFailure`` for a file that is damaged, or that others can reach.
+    func restoreRelays() throws {
+        machine.restoreGuards(try relayFiles.guards.read())
+        for finding in relayFiles.watch.look() {
+            if case .refused(let words) = finding { throw NodeFailure(.usage, words) }
+            take(finding, now: MonotonicClock.now)
+        }
+    }
+
+    func take(_ finding: RelayWatch.Finding, now: Instant) {
+        switch finding {
+        case .relays(let relays): takeRelays(relays, now: now)
+        case .own(let descriptor): takeOwn(descriptor)
+        case .refused(let words):
+            logger.error("\(words); what was read before stays in force", metadata: ["event": "relay.not_read"])
+        }
+    }
+
+    private func takeRelays(_ relays: [KeptRelay], now: Instant) {
+        let ids = Set(relays.map(\.id))
+        // Whoever was in the file and is not any more was taken out by the operator.
+        for id in relayFiles.inFile.subtracting(ids).sorted() { machine.removeRelay(id, now: now) }
+        relayFiles.inFile = ids
+        let refused = machine.addRelays(relays.map { ($0.descriptor, $0.source) }, now: now)
+        // What is here already is no news of anything.
+        for (id, refusal) in refused where refusal != .known && refusal != .older {
+            logger.warning(
+                "a relay in \(relayFiles.store.path) is not used",
+                metadata: ["event": "relay.unused", "peer": "\(id.short)", "reason": "\(refusal.rawValue)"])
+        }
+        logger.info(
+            "relays are known",
+            metadata: ["event": "relay.known", "relays": .stringConvertible(machine.relays.count)])
+        if hasStarted { relaysChanged(now: now) }
+    }
+
+    private func takeOwn(_ descriptor: Descriptor) {
+        let roles = DescriptorRoles(rawValue: descriptor.roles)
+        guard descriptor.keys.peerID == machine.id, roles.contains(.relay), descriptor.notAfter > UnixTime.now else {
+            logger.warning(
+                "what this node published as a relay is of another identity or has expired: it is not handed on; see `pqvpn relay publish`",
+                metadata: ["event": "relay.not_published"])
+            return machine.publish(nil)
+        }
+        machine.publish(descriptor)
+        logger.info(
+            "this node is published as a relay",
+            metadata: ["event": "relay.published", "serial": .stringConvertible(descriptor.serial)])
+    }
+
+    /// What an event changes on disk.
+    func keepRelays(after event: Event, now: Instant) {
+        switch event {
+        case .relayLearned, .relaysExpired:
+            relayFiles.changed = relayFiles.changed ?? now
+            relaysChanged(now: now)
+        case .guardsChanged(let list):
+            do { try relayFiles.guards.write(list) } catch {
+                logger.error(
+                    "cannot keep guards in \(relayFiles.guards.path): \(error); after a restart others may be chosen",
+                    metadata: ["event": "relay.guards_not_kept"])
+            }
+        default: break
+        }
+    }
+
+    /// Writes what was learned, a minute after the first of it or at the end.
+    func keepRelays(isLast: Bool, now: Instant) {
+        guard let since = relayFiles.changed, isLast || now.since(since) >= RelayFiles.pause else { return }
+        relayFiles.changed = nil
+        let relays = machine.relays.map { KeptRelay(descriptor: $0.descriptor, source: $0.source) }
+        do {
+            try relayFiles.store.keep(relays)
+            relayFiles.inFile.formUnion(relays.map(\.id))
+        } catch {
+            logger.error(
+                "cannot keep relays in \(relayFiles.store.path): \(error)", metadata: ["event": "relay.not_kept"])
+        }
+    }
+
+    // MARK: - The circuit of this node's own choice
+
+    /// As the configuration wants it; none while its exit is nobody that is known.
+    var chosenCircuits: [CircuitRequest] {
+        let circuit = configuration.circuit
+        guard !circuit.allowedIPs.isEmpty else { return [] }
+        var wish = PathWish(hops: circuit.hops, relaxesDiversity: circuit.relaxesDiversity)
+        if let name = circuit.exit {
+            guard let id = relayID(named: name) else { return [] }
+            wish.exit = id
+        }
+        return [
+            CircuitRequest(
+                name: NodeConfiguration.Circuit.name, hops: [], allowedIPs: circuit.allowedIPs,
+                // An exit by its own word; one that is none says so.
+                wantsLease: circuit.hops > 1, wish: wish)
+        ]
+    }
+
+    /// Other relays are known than before: a circuit may be possible that was not.
+    func relaysChanged(now: Instant) {
+        guard !configuration.circuit.allowedIPs.isEmpty else { return }
+        if let name = configuration.circuit.exit, relayID(named: name) == nil {
+            logger.warning(
+                "circuit.exit '\(name)' is no relay that this node knows, or the name of several: see `pqvpn relays`",
+                metadata: ["event": "circuit.no_exit"])
+        }
+        configureCircuits(now: now)
+        buildCircuits(now: now)
+    }
+
+    /// The relay that a configuration or a person names; nil where there is none, or more than one.
+    func relayID(named text: String) -> PeerID? {
+        if let id = PeerID(hex: text) { return id }
+        let relays = machine.relays
+        let named = relays.filter { $0.descriptor.nickname == text }.map(\.id)
+        if named.count == 1 { return named[0] }
+        guard named.isEmpty else { return nil }
+        if let pin = knownPeers.pins.first(where: { $0.name == text }) { return pin.peerID }
+        let isPrefix = text.utf8.count >= 8 && text.allSatisfy(\.isHexDigit)
+        let found = isPrefix ? relays.map(\.id).filter { $0.hex.hasPrefix(text.lowercased()) } : []
+        return found.count == 1 ? found[0] : nil
+    }
+}

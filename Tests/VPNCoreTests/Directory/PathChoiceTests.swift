@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// Circuits whose paths the node chooses itself, over relays that know each other by descriptors alone.
+import Testing
+import VPNCrypto
+import VPNTesting
+
+@testable import VPNCore
+
+/// A client that knows seven relays by their descriptors, of which 5 and 6 are exits.
+private final class ChoiceScenario {
+    let network: VirtualNetwork
+    let client: VirtualHost
+    let relays: [VirtualHost]
+    static let behind = IPPrefix(containing: IPAddress(v4: 0x0A63_0009), length: 32)
+
+    init(seed: UInt64, count: Int = 7, exits: Set<Int> = [5, 6]) throws {
+        let network = VirtualNetwork(seed: seed)
+        self.network = network
+        let descriptors = try (1...count).map {
+            try DirectoryScene.descriptor($0, roles: exits.contains($0) ? [.relay, .exit] : [.relay])
+        }
+        let parameters = NodeParameters(
+            offers: Offers(hasAESHardware: true), mtu: 1436,
+            trust: TrustPolicy(trustsOnFirstUse: false, isStrict: false),
+            descriptor: [], handshakesPerMinute: 0, maximumJobs: 200, rekeyThreshold: .seconds(1800),
+            rekeyInterval: .seconds(3600), unixSeconds: DirectoryScene.unix)
+        func host(_ name: String, _ identity: Int, _ endpoint: Endpoint, pins: [PinnedPeer] = []) -> VirtualHost {
+            VirtualHost(
+                name: name, endpoint: endpoint, identity: DirectoryScene.identity(identity),
+                cryptography: RehearsalCryptography(seed: seed &* 31 &+ UInt64(identity)), parameters: parameters,
+                pins: pins, now: network.now)
+        }
+        let client = host("client", 100, Endpoint(v4: 0x0A00_0001, port: 9000))
+        self.client = client
+        // Relays let this client in as their operators would by a pin.
+        let pin = PinnedPeer(keys: DirectoryScene.identity(100).publicKeys, name: "client", origin: .operatorAdded)
+        relays = (1...count).map { host("r\($0)", $0, GossipScenario.endpoint($0), pins: [pin]) }
+        client.addRelays(descriptors.map { ($0, .imported) }, now: network.now)
+        network.attach(client)
+        for relay in relays {
+            relay.addRelays(
+                descriptors.filter { $0.keys.peerID != relay.identity.publicKeys.peerID }.map { ($0, .imported) },
+                now: network.now)
+            network.attach(relay)
+            network.enableRelay(RelayPolicy(), of: relay)
+        }
+    }
+
+    func build(_ wish: PathWish, name: String = "home") throws -> (number: Int, path: [PeerID]) {
+        let path = try client.choosePath(wish, now: network.now)
+        let request = CircuitRequest(
+            name: name, hops: path, allowedIPs: wish.hops == 1 ? [] : [Self.behind], wish: wish)
+        return (try network.build(request, at: client), path)
+    }
+
+    func path(_ number: Int) -> [PeerID]? { client.circuits(now: network.now).first { $0.number == number }?.hops }
+
+    func isReady(_ number: Int) -> Bool {
+        client.circuits(now: network.now).contains { $0.number == number && $0.state == .ready }
+    }
+
+    func detach(_ id: PeerID) { network.detach(relays.first { $0.identity.publicKeys.peerID == id }!) }
+}
+
+struct PathChoiceTests {
+    @Test(arguments: [1, 2, 3, 4] as [UInt64]) func threeHopsByDescriptorsAlone(_ seed: UInt64) throws {
+        let scene = try ChoiceScenario(seed: seed)
+        let (number, path) = try scene.build(PathWish(hops: 3))
+        #expect(path.count == 3 && [5, 6].map(DirectoryScene.id).contains(path[2]))
+        #expect(scene.network.run(for: .seconds(30)) { scene.isReady(number) }, "\(scene.client.circuitEvents)")
+        #expect(scene.client.guardList.guards.count == 3)
+        #expect(scene.client.guardList.contains(path[0]))
+        // A descriptor makes nobody a configured peer, nor gives it addresses.
+        #expect(scene.client.snapshot(now: scene.network.now).allSatisfy { !$0.isConfigured })
+        #expect(scene.relays.allSatisfy { $0.snapshot(now: scene.network.now).allSatisfy { !$0.isConfigured } })
+    }
+
+    @Test func replacementsKeepGuardAndExit() throws {
+        let scene = try ChoiceScenario(seed: 5)
+        let (number, path) = try scene.build(PathWish(hops: 4))
+        #expect(scene.network.run(for: .seconds(60)) { scene.isReady(number) })
+        var seen: Set<[PeerID]> = [path]
+        for _ in 0..<12 {
+            #expect(scene.network.replaceCircuit(number, at: scene.client))
+            #expect(scene.network.run(for: .seconds(60)) { scene.isReady(number) })
+            let next = try #require(scene.path(number))
+            #expect(next.first == path.first && next.last == path.last && Set(next).count == 4)
+            seen.insert(next)
+            scene.network.run(for: .seconds(15))
+        }
+        #expect(seen.count > 2)
+    }
+
+    /// A relay that is gone: another path, without it, and the guards stay.
+    @Test func aFailedPathIsNotTakenAgain() throws {
+        let scene = try ChoiceScenario(seed: 6)
+        let (_, path) = try scene.build(PathWish(hops: 3))
+        scene.detach(path[1])
+        #expect(scene.network.run(for: .seconds(60)) { !scene.client.circuitFailures.isEmpty })
+        let guards = scene.client.guardList.guards.map(\.id)
+        for _ in 0..<20 {
+            let next = try scene.client.choosePath(PathWish(hops: 3), now: scene.network.now)
+            #expect(next[1] != path[1])
+        }
+        #expect(scene.client.guardList.guards.map(\.id) == guards)
+        let (number, _) = try scene.build(PathWish(hops: 3), name: "again")
+        #expect(scene.network.run(for: .seconds(30)) { scene.isReady(number) })
+        // After ten minutes it is one of the others again.
+        scene.network.run(for: .seconds(601))
+        let later = try (0..<60).map { _ in try scene.client.choosePath(PathWish(hops: 3), now: scene.network.now)[1] }
+        #expect(later.contains(path[1]))
+    }
+
+    @Test func anUnreachableGuardGivesWayToTheNext() throws {
+        let scene = try ChoiceScenario(seed: 7)
+        let (_, path) = try scene.build(PathWish(hops: 3))
+        scene.detach(path[0])
+        #expect(scene.network.run(for: .seconds(60)) { !scene.client.circuitFailures.isEmpty })
+        let next = try scene.client.choosePath(PathWish(hops: 3), now: scene.network.now)
+        #expect(next[0] != path[0])
+        #expect(scene.client.guardList.guards.contains { $0.id == path[0] && $0.failures == 1 })
+        #expect(scene.client.guardList.guards.count == 3)
+    }
+
+    /// Attack test 55: who is gone, or makes the guards so, gets six of them in a day and then waits.
+    @Test func guardsAreNotTurnedOver() throws {
+        let scene = try ChoiceScenario(seed: 8, count: 12, exits: [12])
+        for number in 1...12 { scene.detach(DirectoryScene.id(number)) }
+        var round = 0
+        while round < 60 {
+            round += 1
+            let failures = scene.client.circuitFailures.count
+            guard (try? scene.build(PathWish(hops: 3), name: "c\(round)")) != nil else {
+                scene.network.run(for: .seconds(600))
+                continue
+            }
+            scene.network.run(for: .seconds(40)) { scene.client.circuitFailures.count > failures }
+        }
+        #expect(scene.client.guardList.guards.count <= GuardList.additionsPerDay)
+        #expect(scene.client.guardList.guards.count > 3)
+    }
+
+    @Test func aCallerIsNoLinkWhereNothingIsRelayed() throws {
+        let scene = try ChoiceScenario(seed: 9)
+        // The client knows relay 1 by its descriptor, and is called by it.
+        let relay = scene.relays[0]
+        scene.network.updatePeers(
+            [
+                PeerConfiguration(
+                    name: "victim", peerID: DirectoryScene.id(100), endpoint: scene.client.endpoint, allowedIPs: [])
+            ], of: relay)
+        scene.network.run(for: .seconds(20))
+        #expect(scene.client.establishedSessions.isEmpty)
+        #expect(
+            scene.client.events.contains {
+                if case .identityRefused(_, DirectoryScene.id(1), .unknownPeer, _, _, _) = $0.event {
+                    true
+                } else {
+                    false
+                }
+            })
+    }
+
+    @Test func whatIsRevokedIsNoHop() throws {
+        let scene = try ChoiceScenario(seed: 10, count: 4, exits: [4])
+        scene.network.updateRevoked([DirectoryScene.id(4)], of: scene.client)
+        #expect(scene.client.relays.count == 3)
+        #expect(throws: SelectionFailure(position: .exit, rule: .none, relays: 3)) {
+            try scene.client.choosePath(PathWish(hops: 3), now: scene.network.now)
+        }
+        #expect(
+            scene.client.addRelays([(try DirectoryScene.descriptor(4, serial: 2), .imported)], now: scene.network.now)
+                .map(\.1) == [.barred])
+    }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// relays.yaml and guards.yaml: what is kept comes back, and what is damaged is refused, never taken for empty.
+import Foundation
+import Testing
+import VPNCore
+import VPNCrypto
+
+@testable import VPNNode
+
+struct RelayFilesTests {
+    private static let identities: [SoftwareIdentity] = (0..<4).map { _ in try! SoftwareIdentity() }
+
+    private func descriptor(_ number: Int, serial: UInt64 = 1, name: String? = nil) throws -> Descriptor {
+        let now = UnixTime.now
+        return try Descriptor.make(
+            signer: Self.identities[number], nickname: name ?? "r\(number)", operatorName: "operator \(number)",
+            addresses: ["20.\(number).0.1:4433"], roles: DescriptorRoles.relay.rawValue, capacity: 40,
+            notBefore: now - 60, notAfter: now + 86_400, serial: serial)
+    }
+
+    private func id(_ number: Int) -> PeerID { Self.identities[number].publicKeys.peerID }
+
+    @Test func whatIsKeptComesBack() throws {
+        let scratch = try Scratch()
+        let store = RelayStore(path: scratch.file("relays.yaml"))
+        #expect(try store.read() == [])
+        #expect(try store.add(descriptor(0)) == .added)
+        let first = try descriptor(0, serial: 2)
+        #expect(try store.add(first) == .newer)
+        #expect(try store.add(first) == .known)
+        #expect(throws: NodeFailure.self) { try store.add(descriptor(0, serial: 1)) }
+        // Another one of the same serial is nobody's honest work.
+        #expect(throws: NodeFailure.self) { try store.add(descriptor(0, serial: 2, name: "other")) }
+        let brought = KeptRelay(descriptor: try descriptor(1), source: .relay(id(0)))
+        try store.keep([KeptRelay(descriptor: try descriptor(0, serial: 3), source: .imported), brought])
+        let kept = try RelayStore(path: store.path).read()
+        #expect(Set(kept.map(\.id)) == [id(0), id(1)])
+        #expect(kept.first { $0.id == id(0) }?.descriptor.serial == 3)
+        #expect(kept.first { $0.id == id(1) } == brought)
+        let mode = try FileManager.default.attributesOfItem(atPath: store.path)[.posixPermissions] as? Int
+        #expect(mode == 0o600)
+    }
+
+    /// What an operator removed does not come back by what a running node still knows.
+    @Test func whatWasRemovedStaysRemoved() throws {
+        let scratch = try Scratch()
+        let store = RelayStore(path: scratch.file("relays.yaml"))
+        try store.add(descriptor(0))
+        try store.add(descriptor(1))
+        #expect(try store.remove("r0").id == id(0))
+        try store.keep([KeptRelay(descriptor: try descriptor(0), source: .imported)])
+        #expect(try store.read().map(\.id) == [id(1)])
+        #expect(try store.remove(String(id(1).hex.prefix(8))).id == id(1))
+        #expect(throws: NodeFailure.self) { try store.remove("r1") }
+    }
+
+    @Test func twoOfOneNameAreToldApart() throws {
+        let scratch = try Scratch()
+        let store = RelayStore(path: scratch.file("relays.yaml"))
+        try store.add(descriptor(0, name: "same"))
+        try store.add(descriptor(1, name: "same"))
+        #expect(throws: NodeFailure.self) { try store.remove("same") }
+        #expect(try store.remove(id(0).hex).id == id(0))
+    }
+
+    @Test func damageIsRefused() throws {
+        let scratch = try Scratch()
+        let store = RelayStore(path: scratch.file("relays.yaml"))
+        try store.add(descriptor(0))
+        let text = try scratch.read("relays.yaml")
+        for changed in [
+            text.replacingOccurrences(of: "source: \"import\"", with: "source: \"\(id(1).hex)\""),
+            String(text.dropLast(10)), text.replacingOccurrences(of: "version: 2", with: "version: 3"), "relays: []\n",
+            text.replacingOccurrences(of: "descriptor: \"AQ", with: "descriptor: \"Ag"), "",
+        ] {
+            #expect(changed != text)
+            try scratch.write(changed, to: "relays.yaml")
+            #expect(chmod(store.path, 0o600) == 0)
+            #expect(throws: NodeFailure.self) { try store.read() }
+            #expect(throws: NodeFailure.self) { try store.add(descriptor(1)) }
+            #expect(try scratch.read("relays.yaml") == changed)
+        }
+        try scratch.write(text, to: "relays.yaml")
+        #expect(chmod(store.path, 0o644) == 0)
+        #expect(throws: NodeFailure.self) { try store.read() }
+    }
+
+    @Test func guardsComeBack() throws {
+        let scratch = try Scratch()
+        let file = GuardFile(path: scratch.file("guards.yaml"))
+        #expect(try file.read() == GuardList())
+        var random = SystemRandomNumberGenerator()
+        var list = GuardList()
+        for number in 0..<3 {
+            #expect(list.add(id(number), usable: [], unix: UnixTime.now, using: &random))
+        }
+        try file.write(list)
+        #expect(try file.read() == list)
+        let text = try scratch.read("guards.yaml")
+        for changed in [
+            String(text.dropLast(5)), text.replacingOccurrences(of: id(0).hex, with: id(3).hex),
+            text.replacingOccurrences(of: "added: 1", with: "added: 2"), "guards: []\n",
+        ] {
+            #expect(changed != text)
+            try scratch.write(changed, to: "guards.yaml")
+            #expect(chmod(file.path, 0o600) == 0)
+            #expect(throws: NodeFailure.self) { try file.read() }
+        }
+    }
+}
