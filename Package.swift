@@ -75,3 +75,8 @@ for target in package.targets where target.type != .system {
         .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
     ]
 }
+
+// What is tested is optimised as it is shipped; optimising the tests themselves took longer than running them.
+for target in package.targets where target.type == .test {
+    target.swiftSettings?.append(.unsafeFlags(["-Onone"]))
+}
