@@ -10,33 +10,42 @@ import VPNTesting
 @Suite struct ExitLeaseTests {
     private static let server = IPAddress("1.1.1.1")!
 
-    private func terms(_ policy: String = "allow-all", networks: [String] = ["10.66.0.0/16", "fd66:7071::/64"]) throws
+    private func terms(
+        _ policy: String = "allow-all", networks: [String] = ["10.66.0.0/16", "fd66:7071::/64"]
+    ) throws
         -> ExitTerms
     {
         let prefixes = try networks.map { text throws in try IPPrefix(text) }
         let own = prefixes.map { prefix in
-            prefix.family == .v4 ? IPAddress(v4: UInt32(prefix.first + 1)) : IPAddress(v6: prefix.first + 1)
+            prefix.family == .v4
+                ? IPAddress(v4: UInt32(prefix.first + 1)) : IPAddress(v6: prefix.first + 1)
         }
         let exitPolicy = try ExitPolicy(text: policy)
         let surroundings = ExitSurroundings(
             addresses: own + [IPAddress("198.41.0.4")!], port: 9000,
             closed: prefixes + [try IPPrefix("10.77.0.0/24")])
         return ExitTerms(
-            fence: ExitFence(exitPolicy, surroundings), networks: prefixes, reserved: own, servers: [Self.server],
+            fence: ExitFence(exitPolicy, surroundings), networks: prefixes, reserved: own,
+            servers: [Self.server],
             isAllowAll: exitPolicy.isAllowAll)
     }
 
     /// A client with an exit two relays away, and its lease.
-    private func leased(seed: UInt64, _ terms: ExitTerms?, hops: [Int] = [1, 2]) throws -> (CircuitScenario, Int) {
+    private func leased(seed: UInt64, _ terms: ExitTerms?, hops: [Int] = [1, 2]) throws -> (
+        CircuitScenario, Int
+    ) {
         let scenario = CircuitScenario(seed: seed, relays: hops.max()!)
         if let terms { scenario.network.openExit(terms, at: scenario.relays[hops.last! - 1]) }
         let number = try build(scenario, hops)
         return (scenario, number)
     }
 
-    private func build(_ scenario: CircuitScenario, _ hops: [Int], name: String = "home") throws -> Int {
+    private func build(_ scenario: CircuitScenario, _ hops: [Int], name: String = "home") throws
+        -> Int
+    {
         let request = CircuitRequest(
-            name: name, hops: hops.map(scenario.id), allowedIPs: name == "home" ? [try IPPrefix("0.0.0.0/0")] : [],
+            name: name, hops: hops.map(scenario.id),
+            allowedIPs: name == "home" ? [try IPPrefix("0.0.0.0/0")] : [],
             wantsLease: true)
         let number = try scenario.network.build(request, at: scenario.client)
         scenario.network.run(for: .seconds(40)) {
@@ -48,8 +57,17 @@ import VPNTesting
 
     private func packet(from: IPAddress, to: String, port: UInt16 = 443) -> [UInt8] {
         let body = PacketModel.bytes(UInt16(40000)) + PacketModel.bytes(port) + [0, 8, 0, 0]
-        return [0x45, 0] + PacketModel.bytes(UInt16(20 + body.count)) + [0, 0, 0, 0, 64, 17, 0, 0] + from.bytes
+        return [0x45, 0] + PacketModel.bytes(UInt16(20 + body.count)) + [0, 0, 0, 0, 64, 17, 0, 0]
+            + from.bytes
             + IPAddress(to)!.bytes + body
+    }
+
+    /// What a client sends that knows no shame: its own data plane would not.
+    private func force(_ packet: [UInt8], _ scenario: CircuitScenario) {
+        guard let slot = scenario.client.circuits(now: scenario.network.now).first?.destination else {
+            return
+        }
+        scenario.network.say(.ip, packet, to: slot, from: scenario.client)
     }
 
     private func answer(to: IPAddress, from: String, port: UInt16 = 443) -> [UInt8] {
@@ -68,11 +86,14 @@ import VPNTesting
         #expect(lease.servers == [Self.server] && lease.mtu == 1436 && lease.isAllowAll)
         #expect(scenario.client.grantedLeases.count == 1 && scenario.relays[1].exitLeases == 1)
         // By the addresses alone, packets go both ways.
-        let (there, back) = (packet(from: lease.ipv4!, to: "1.1.1.1"), answer(to: lease.ipv4!, from: "1.1.1.1"))
+        let (there, back) = (
+            packet(from: lease.ipv4!, to: "1.1.1.1"), answer(to: lease.ipv4!, from: "1.1.1.1")
+        )
         scenario.network.sendInner(there, from: scenario.client)
         scenario.network.sendInner(back, from: scenario.relays[1])
         scenario.network.run(for: .seconds(2))
-        #expect(scenario.relays[1].delivered.contains(there) && scenario.client.delivered.contains(back))
+        #expect(
+            scenario.relays[1].delivered.contains(there) && scenario.client.delivered.contains(back))
     }
 
     @Test func leasesAreDrawnByChance() throws {
@@ -112,7 +133,10 @@ import VPNTesting
         _ = try build(scenario, [1, 2], name: "early")
         scenario.network.run(for: .seconds(5))
         #expect(scenario.client.leaseRefusals == [.exhausted])
-        #expect(scenario.relays[1].events.contains { if case .leaseExhausted = $0.event { true } else { false } })
+        #expect(
+            scenario.relays[1].events.contains {
+                if case .leaseExhausted = $0.event { true } else { false }
+            })
         scenario.network.run(for: .seconds(70))
         _ = try build(scenario, [1, 2], name: "late")
         scenario.network.run(for: .seconds(20))
@@ -175,17 +199,19 @@ import VPNTesting
         let other = IPAddress(v4: UInt32(lease.ipv4!.value) ^ 1)
         let before = exit.delivered.count
         for _ in 0..<99 {
-            scenario.network.sendInner(packet(from: other, to: "1.1.1.1"), from: client)
+            force(packet(from: other, to: "1.1.1.1"), scenario)
             scenario.network.run(for: .milliseconds(20))
         }
         scenario.network.run(for: .seconds(1))
         #expect(exit.delivered.count == before && exit.dataPlaneDrops[.innerSource] == 99)
         #expect(exit.exitLeases == 1)
-        scenario.network.sendInner(packet(from: IPAddress("10.77.0.1")!, to: "1.1.1.1"), from: client)
+        force(packet(from: IPAddress("10.77.0.1")!, to: "1.1.1.1"), scenario)
         scenario.network.run(for: .seconds(2))
         #expect(exit.delivered.count == before && exit.exitLeases == 0, "\(scenario.describe())")
         #expect(
-            exit.events.contains { if case .sessionEnded(_, .protocolViolation) = $0.event { true } else { false } })
+            exit.events.contains {
+                if case .sessionEnded(_, .protocolViolation) = $0.event { true } else { false }
+            })
     }
 
     @Test func aFewForeignSourcesAMinuteAreForgiven() throws {
@@ -193,7 +219,7 @@ import VPNTesting
         let exit = scenario.relays[1]
         let lease = try #require(scenario.client.grantedLeases.first)
         for _ in 0..<150 {
-            scenario.network.sendInner(packet(from: IPAddress("10.66.9.9")!, to: "1.1.1.1"), from: scenario.client)
+            force(packet(from: IPAddress("10.66.9.9")!, to: "1.1.1.1"), scenario)
             scenario.network.run(for: .seconds(1))
         }
         #expect(exit.dataPlaneDrops[.innerSource] == 150 && exit.exitLeases == 1)
@@ -203,12 +229,25 @@ import VPNTesting
         #expect(exit.delivered.contains(there))
     }
 
+    @Test func aClientSendsNothingThatIsNotItsLease() throws {
+        let (scenario, _) = try leased(seed: 24, try terms())
+        let exit = scenario.relays[1]
+        for _ in 0..<200 {
+            scenario.network.sendInner(
+                packet(from: IPAddress("10.66.9.9")!, to: "1.1.1.1"), from: scenario.client)
+        }
+        scenario.network.run(for: .seconds(2))
+        #expect(exit.dataPlaneDrops[.innerSource] == 0 && exit.exitLeases == 1)
+        #expect(scenario.client.dataPlaneDrops[.innerSource] == 200)
+    }
+
     @Test func theFenceStandsBothWaysAndTellsTheGuest() throws {
         let (scenario, _) = try leased(seed: 22, try terms("reject udp/*:53; accept *"))
         let (client, exit) = (scenario.client, scenario.relays[1])
         let lease = try #require(client.grantedLeases.first)
         for (address, port) in [
-            ("1.1.1.1", 53), ("10.0.0.1", 443), ("169.254.169.254", 80), ("198.41.0.4", 22), ("10.66.0.1", 443),
+            ("1.1.1.1", 53), ("10.0.0.1", 443), ("169.254.169.254", 80), ("198.41.0.4", 22),
+            ("10.66.0.1", 443),
             ("10.66.0.77", 443), ("10.77.0.2", 443), ("127.0.0.1", 443),
         ] as [(String, UInt16)] {
             let sent = packet(from: lease.ipv4!, to: address, port: port)
@@ -217,7 +256,8 @@ import VPNTesting
             scenario.network.run(for: .seconds(1))
             #expect(!exit.delivered.contains(sent), "\(address)")
             let message = try #require(client.delivered.dropFirst(told).first, "\(address)")
-            #expect(message[9] == 1 && message[20] == 3 && message[21] == 13 && Array(message[28...]) == sent)
+            #expect(
+                message[9] == 1 && message[20] == 3 && message[21] == 13 && Array(message[28...]) == sent)
         }
         #expect(exit.dataPlaneDrops[.exitRefused] == 8)
         // What comes from there is not for guests either, and nobody is told.
@@ -260,7 +300,12 @@ import VPNTesting
             CircuitRequest(
                 name: "home", hops: [scenario.id(1), scenario.id(2)], allowedIPs: [], wantsLease: true),
             at: scenario.client)
-        scenario.network.run(for: .seconds(40)) { scenario.isReady(number) && !scenario.relays[1].guests.isEmpty }
+        // The honest part of it hears no question before it has lied.
+        scenario.network.run(for: .seconds(40)) { scenario.isReady(number) }
+        scenario.relays[0].tamper = { _ in [] }
+        scenario.network.run(for: .milliseconds(2500))
+        scenario.relays[0].tamper = nil
+        scenario.network.run(for: .milliseconds(1300)) { !scenario.relays[1].guests.isEmpty }
         let guest = try #require(scenario.relays[1].guests.last)
         scenario.network.say(.config, payload, to: guest, from: scenario.relays[1])
         scenario.network.run(for: .seconds(2))
@@ -272,32 +317,40 @@ import VPNTesting
         ExitLease(ipv4: IPAddress("0.0.0.0"), ipv6: nil, servers: [], mtu: 1436, isAllowAll: true),
         ExitLease(ipv4: IPAddress("224.0.0.9"), ipv6: nil, servers: [], mtu: 1436, isAllowAll: true),
         ExitLease(ipv4: IPAddress("169.254.1.1"), ipv6: nil, servers: [], mtu: 1436, isAllowAll: true),
-        ExitLease(ipv4: IPAddress("255.255.255.255"), ipv6: nil, servers: [], mtu: 1436, isAllowAll: true),
+        ExitLease(
+            ipv4: IPAddress("255.255.255.255"), ipv6: nil, servers: [], mtu: 1436, isAllowAll: true),
         ExitLease(ipv4: nil, ipv6: IPAddress("::1"), servers: [], mtu: 1436, isAllowAll: true),
         ExitLease(ipv4: nil, ipv6: IPAddress("fe80::1"), servers: [], mtu: 1436, isAllowAll: true),
-        ExitLease(ipv4: nil, ipv6: IPAddress("::ffff:10.66.0.9"), servers: [], mtu: 1436, isAllowAll: true),
+        ExitLease(
+            ipv4: nil, ipv6: IPAddress("::ffff:10.66.0.9"), servers: [], mtu: 1436, isAllowAll: true),
         ExitLease(ipv4: nil, ipv6: IPAddress("ff02::1"), servers: [], mtu: 1436, isAllowAll: true),
         ExitLease(ipv4: nil, ipv6: nil, servers: [], mtu: 1436, isAllowAll: true),
         ExitLease(ipv4: IPAddress("10.66.0.9"), ipv6: nil, servers: [], mtu: 575, isAllowAll: true),
         ExitLease(ipv4: IPAddress("10.66.0.9"), ipv6: nil, servers: [], mtu: 9001, isAllowAll: true),
         ExitLease(ipv4: nil, ipv6: IPAddress("fd66::9"), servers: [], mtu: 1279, isAllowAll: true),
         ExitLease(
-            ipv4: IPAddress("10.66.0.9"), ipv6: nil, servers: [IPAddress("127.0.0.53")!], mtu: 1436, isAllowAll: true),
+            ipv4: IPAddress("10.66.0.9"), ipv6: nil, servers: [IPAddress("127.0.0.53")!], mtu: 1436,
+            isAllowAll: true),
     ])
     func noHostCanHaveThis(lease: ExitLease) throws {
         #expect(!lease.isSane)
         let (scenario, number) = try lie(seed: 30, ExitLeaseMessage.granted(lease).encoded)
-        #expect(scenario.client.grantedLeases.isEmpty && scenario.client.leaseRefusals.contains(.nonsense), "\(lease)")
+        #expect(
+            scenario.client.grantedLeases.isEmpty && scenario.client.leaseRefusals.contains(.nonsense),
+            "\(lease)")
         #expect(!scenario.isReady(number))
     }
 
     @Test(
         arguments: [
             [], [1], [2, 0], [1, 0], [1, 3], [1, 1, 0], [1, 0, 2, 0, 5, 0x9C, 1, 0, 4, 32, 10, 66, 0, 9],
-            [1, 0, 0, 1, 5, 0x9C, 1, 0, 4, 32, 10, 66, 0, 9], [1, 0, 0, 0, 5, 0x9C, 1, 0, 4, 24, 10, 66, 0, 9],
-            [1, 0, 0, 0, 5, 0x9C, 1, 0, 4, 32, 10, 66, 0], [1, 0, 0, 0, 5, 0x9C, 1, 0, 4, 32, 10, 66, 0, 9, 0],
+            [1, 0, 0, 1, 5, 0x9C, 1, 0, 4, 32, 10, 66, 0, 9],
+            [1, 0, 0, 0, 5, 0x9C, 1, 0, 4, 24, 10, 66, 0, 9],
+            [1, 0, 0, 0, 5, 0x9C, 1, 0, 4, 32, 10, 66, 0],
+            [1, 0, 0, 0, 5, 0x9C, 1, 0, 4, 32, 10, 66, 0, 9, 0],
             [1, 0, 0, 0, 5, 0x9C, 2, 0, 4, 32, 10, 66, 0, 9, 4, 32, 10, 66, 0, 8],
-            [1, 0, 0, 0, 5, 0x9C, 3, 0, 4, 32, 10, 66, 0, 9], [1, 0, 0, 0, 5, 0x9C, 1, 5, 4, 32, 10, 66, 0, 9],
+            [1, 0, 0, 0, 5, 0x9C, 3, 0, 4, 32, 10, 66, 0, 9],
+            [1, 0, 0, 0, 5, 0x9C, 1, 5, 4, 32, 10, 66, 0, 9],
             [1, 0, 0, 0, 5, 0x9C, 1, 1, 4, 32, 10, 66, 0, 9, 5, 1, 1, 1, 1],
         ] as [[UInt8]])
     func thisIsNoLease(payload: [UInt8]) throws {
@@ -315,9 +368,12 @@ import VPNTesting
         scenario.network.say(.config, ExitLeaseMessage.granted(lease).encoded, to: guest, from: exit)
         scenario.network.run(for: .seconds(2))
         #expect(scenario.isReady(number) && scenario.client.grantedLeases == [lease])
-        scenario.network.say(.config, ExitLeaseMessage.granted(Self.sane).encoded, to: guest, from: exit)
+        scenario.network.say(
+            .config, ExitLeaseMessage.granted(Self.sane).encoded, to: guest, from: exit)
         scenario.network.run(for: .seconds(2))
-        #expect(!scenario.isReady(number) && scenario.client.grantedLeases == [lease], "\(scenario.describe())")
+        #expect(
+            !scenario.isReady(number) && scenario.client.grantedLeases == [lease],
+            "\(scenario.describe())")
     }
 
     @Test func leasesThatNobodyAskedForEndTheSession() throws {
@@ -331,7 +387,8 @@ import VPNTesting
         // Nor may a relay on the way, or a peer that is met directly, give any.
         let direct = CircuitScenario(seed: 34, relays: 1)
         direct.network.run(for: .seconds(5)) { !direct.client.confirmedSessions.isEmpty }
-        direct.network.say(.config, ExitLeaseMessage.granted(Self.sane).encoded, to: 0, from: direct.relays[0])
+        direct.network.say(
+            .config, ExitLeaseMessage.granted(Self.sane).encoded, to: 0, from: direct.relays[0])
         direct.network.run(for: .seconds(2))
         #expect(direct.client.grantedLeases.isEmpty)
         #expect(
@@ -354,7 +411,9 @@ import VPNTesting
                 + [9, 4, 1, 1, 1, 1, 6, 0xFD, 0x66] + [UInt8](repeating: 0, count: 13) + [1])
         #expect(ExitLeaseMessage(bytes) == .granted(lease))
         for end in bytes.indices { #expect(ExitLeaseMessage(Array(bytes[..<end])) == nil) }
-        #expect(ExitLeaseMessage([1, 1]) == .refused(.noExit) && ExitLeaseMessage([1, 2]) == .refused(.exhausted))
+        #expect(
+            ExitLeaseMessage([1, 1]) == .refused(.noExit)
+                && ExitLeaseMessage([1, 2]) == .refused(.exhausted))
         #expect(ExitLeaseMessage.refused(.exhausted).encoded == [1, 2])
     }
 
@@ -365,7 +424,9 @@ import VPNTesting
         var seen: Set<IPAddress> = []
         for _ in 0..<13 {
             let address = try #require(
-                pool.take(random: { _ in UInt128.random(in: 0...UInt128.max, using: &random) }, now: .origin)?.first)
+                pool.take(
+                    random: { _ in UInt128.random(in: 0...UInt128.max, using: &random) }, now: .origin)?.first
+            )
             #expect(network.contains(address) && seen.insert(address).inserted)
         }
         #expect(!seen.contains(IPAddress("10.66.0.0")!) && !seen.contains(IPAddress("10.66.0.1")!))
@@ -381,7 +442,8 @@ import VPNTesting
 
     @Test func aLeaseNeedsAllFamiliesOfThePool() throws {
         var pool = LeasePool(
-            [try IPPrefix("10.66.0.0/30"), try IPPrefix("fd66::/64")], reserved: [IPAddress("10.66.0.1")!])
+            [try IPPrefix("10.66.0.0/30"), try IPPrefix("fd66::/64")], reserved: [IPAddress("10.66.0.1")!]
+        )
         #expect(pool.take(random: { _ in UInt128.max }, now: .origin)?.count == 2)
         #expect(pool.take(random: { _ in 7 }, now: .origin) == nil)
         #expect(pool.taken.count == 2)
@@ -396,6 +458,8 @@ extension VirtualHost {
     }
 
     var leaseRefusals: [LeaseRefusal] {
-        circuitEvents.compactMap { if case .leaseRefused(_, _, let refusal) = $0 { refusal } else { nil } }
+        circuitEvents.compactMap {
+            if case .leaseRefused(_, _, let refusal) = $0 { refusal } else { nil }
+        }
     }
 }
