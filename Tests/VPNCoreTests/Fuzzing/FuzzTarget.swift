@@ -16,7 +16,8 @@ struct FuzzFinding: Error, CustomStringConvertible {
 
 enum FuzzTarget: String, CaseIterable {
     case splitter, coalescer, roundTrip = "round-trip"
-    case maximumSegment = "maximum-segment", tooBig = "too-big", fragments, headers, congestion, circuits, exit, directory
+    case maximumSegment = "maximum-segment", tooBig = "too-big", fragments, headers, congestion, circuits, exit
+    case directory
 
     /// Traps or throws if the property does not hold.
     func run(_ bytes: [UInt8]) throws {
