@@ -45,8 +45,8 @@ struct RelayFilesTests {
     @Test func whatWasRemovedStaysRemoved() throws {
         let scratch = try Scratch()
         let store = RelayStore(path: scratch.file("relays.yaml"))
-        try store.add(descriptor(0))
-        try store.add(descriptor(1))
+        _ = try store.add(descriptor(0))
+        _ = try store.add(descriptor(1))
         #expect(try store.remove("r0").id == id(0))
         try store.keep([KeptRelay(descriptor: try descriptor(0), source: .imported)])
         #expect(try store.read().map(\.id) == [id(1)])
@@ -57,8 +57,8 @@ struct RelayFilesTests {
     @Test func twoOfOneNameAreToldApart() throws {
         let scratch = try Scratch()
         let store = RelayStore(path: scratch.file("relays.yaml"))
-        try store.add(descriptor(0, name: "same"))
-        try store.add(descriptor(1, name: "same"))
+        _ = try store.add(descriptor(0, name: "same"))
+        _ = try store.add(descriptor(1, name: "same"))
         #expect(throws: NodeFailure.self) { try store.remove("same") }
         #expect(try store.remove(id(0).hex).id == id(0))
     }
@@ -66,7 +66,7 @@ struct RelayFilesTests {
     @Test func damageIsRefused() throws {
         let scratch = try Scratch()
         let store = RelayStore(path: scratch.file("relays.yaml"))
-        try store.add(descriptor(0))
+        _ = try store.add(descriptor(0))
         let text = try scratch.read("relays.yaml")
         for changed in [
             text.replacingOccurrences(of: "source: \"import\"", with: "source: \"\(id(1).hex)\""),
@@ -75,13 +75,13 @@ struct RelayFilesTests {
         ] {
             #expect(changed != text)
             try scratch.write(changed, to: "relays.yaml")
-            #expect(chmod(store.path, 0o600) == 0)
+            try scratch.setMode(0o600, of: "relays.yaml")
             #expect(throws: NodeFailure.self) { try store.read() }
             #expect(throws: NodeFailure.self) { try store.add(descriptor(1)) }
             #expect(try scratch.read("relays.yaml") == changed)
         }
         try scratch.write(text, to: "relays.yaml")
-        #expect(chmod(store.path, 0o644) == 0)
+        try scratch.setMode(0o644, of: "relays.yaml")
         #expect(throws: NodeFailure.self) { try store.read() }
     }
 
@@ -103,7 +103,7 @@ struct RelayFilesTests {
         ] {
             #expect(changed != text)
             try scratch.write(changed, to: "guards.yaml")
-            #expect(chmod(file.path, 0o600) == 0)
+            try scratch.setMode(0o600, of: "guards.yaml")
             #expect(throws: NodeFailure.self) { try file.read() }
         }
     }
