@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a configuration says of relays and of peers behind them: what is made of it, and each way in which it can be wrong.
+import Foundation
 import Testing
 import VPNCore
 import VPNCrypto
+import VPNEngine
 
 @testable import VPNNode
 
