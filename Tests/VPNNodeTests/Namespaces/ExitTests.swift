@@ -75,7 +75,7 @@ extension NamespaceTests {
                 let outcome = try stage.run(
                     "iperf3", on: client.host,
                     [stage.tools.iperf3, "-c", address, "-p", "5201", "-t", "1", "--json"] + more)
-                return ThroughputResult(Data(outcome.output.utf8))?.megabitsPerSecond ?? 0
+                return ThroughputResult([UInt8](outcome.output.utf8))?.megabitsPerSecond ?? 0
             }
 
             /// The address that the exit gave, as the client's interface has it.
