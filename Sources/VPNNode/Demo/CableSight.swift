@@ -21,7 +21,7 @@ struct CableSight {
     func strings(limit: Int = 400) -> Set<UInt64> {
         var found: Set<UInt64> = []
         for packet in capture.packets.prefix(limit) {
-            let payload = Self.payload(Array(capture.bytes[packet]))
+            let payload = Array(Self.payload(Array(capture.bytes[packet])))
             guard payload.count >= 9 else { continue }
             var word = payload[..<8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
             for index in 8..<payload.count {

@@ -41,9 +41,9 @@ final class CircuitStage {
 
     // MARK: The play
 
-    func perform() throws -> CircuitReport {
+    func perform() throws -> CircuitDemoReport {
         try build()
-        var report = CircuitReport()
+        var report = CircuitDemoReport()
         report.hops = hops
         // The beginning of what is said with each request, and what the page is made of: 32 bytes that nobody else sends.
         let request = Self.marker()
@@ -117,7 +117,7 @@ final class CircuitStage {
     }
 
     /// The exit first: whoever is asked shall be there.
-    private func connect(_ report: inout CircuitReport) throws {
+    private func connect(_ report: inout CircuitDemoReport) throws {
         for node in nodes.dropFirst().reversed() { try node.start(pqvpn: tools.common.pqvpn) }
         let began = Date()
         try client.start(pqvpn: tools.common.pqvpn)
@@ -162,7 +162,7 @@ final class CircuitStage {
     // MARK: The judgement
 
     private func judge(
-        _ report: inout CircuitReport, _ sights: [CableSight], request: String, page: String, pages: [String]
+        _ report: inout CircuitDemoReport, _ sights: [CableSight], request: String, page: String, pages: [String]
     ) {
         func answered(_ result: PingResult?) -> Bool { result.map { $0.received == $0.sent && $0.sent > 0 } ?? false }
         report.check("ping", answered(report.ping4) && answered(report.ping6), "every echo answered, IPv4 and IPv6")
@@ -207,7 +207,7 @@ final class CircuitStage {
     }
 
     /// Whoever listens on two cables shall find nothing to match them by.
-    private func compare(_ report: inout CircuitReport, _ sights: [CableSight]) {
+    private func compare(_ report: inout CircuitDemoReport, _ sights: [CableSight]) {
         let strings = sights.map { $0.strings() }
         var common = 0
         for first in strings.indices {

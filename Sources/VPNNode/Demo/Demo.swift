@@ -74,9 +74,9 @@ public struct Demo {
     }
 
     /// Performs, and clears the stage whatever comes of it, unless it is to stay.
-    private func play<Result: DemoResult>(
-        _ perform: () throws -> Result, keepText: () -> String, clear: () -> Void, isKept: inout Bool
-    ) throws -> Result {
+    private func play(
+        _ perform: () throws -> any DemoResult, keepText: () -> String, clear: () -> Void, isKept: inout Bool
+    ) throws -> any DemoResult {
         do {
             let report = try perform()
             if options.keepsHosts {

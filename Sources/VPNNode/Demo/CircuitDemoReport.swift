@@ -12,7 +12,7 @@ public protocol DemoResult: Sendable {
 
 extension DemoReport: DemoResult {}
 
-struct CircuitReport: DemoResult {
+struct CircuitDemoReport: DemoResult {
     /// What one relay could see: with whom it spoke, and whether it saw the client, the server, and what they said.
     struct Relay: Encodable {
         let name: String
