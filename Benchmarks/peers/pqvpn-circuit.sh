@@ -21,33 +21,34 @@ END
 }
 prepare() {
     local place
-    for place in c 1 2 3; do "$BINARY" keygen --out "$W/$place" --nickname "$place" >/dev/null; done
-    for place in 1 2 3; do "$BINARY" peers add "$W/$place/identity.pub" --name "$place" --known-peers "$W/c/known_peers.yaml" >/dev/null; done
+    for place in c r1 r2 r3; do "$BINARY" keygen --out "$W/$place" --nickname "$place" >/dev/null; done
+    for place in r1 r2 r3; do "$BINARY" peers add "$W/$place/identity.pub" --name "$place" --known-peers "$W/c/known_peers.yaml" >/dev/null; done
     {
         common c
         cat <<END
 tunnel: { interface: pqvpn0 }
 peers:
-  - { name: "1", peer_id: "$(id 1)", endpoint: "${OL[0]}:9000" }
-  - { name: "2", peer_id: "$(id 2)" }
-  - { name: "3", peer_id: "$(id 3)", exit: true, via: ["1", "2"], allowed_ips: [$OS/32] }
+  - { name: r1, peer_id: "$(id r1)", endpoint: "${OL[0]}:9000" }
+  - { name: r2, peer_id: "$(id r2)" }
+  - { name: r3, peer_id: "$(id r3)", exit: true, via: [r1, r2], allowed_ips: [$OS/32] }
 END
     } >c.yaml
-    { common 1; echo "tunnel: { enabled: false }"; echo "relay: true"; meet 1 c "" "" 2 "" "${OL[1]}"; } >1.yaml
-    { common 2; echo "tunnel: { enabled: false }"; echo "relay: true"; meet 2 1 "" "" 3 "" "${OL[2]}"; } >2.yaml
+    { common r1; echo "tunnel: { enabled: false }"; echo "relay: true"; meet r1 c "" "" r2 "" "${OL[1]}"; } >r1.yaml
+    { common r2; echo "tunnel: { enabled: false }"; echo "relay: true"; meet r2 r1 "" "" r3 "" "${OL[2]}"; } >r2.yaml
     {
-        common 3
+        common r3
         echo "tunnel: { interface: pqvpn0 }"
         echo "relay: { enabled: true, exit_policy: [\"accept $OS/32\"] }"
-        echo "exit: { new_connections_per_second: 0, connections: 0 }"
-        meet 3 2 "" ""
-    } >3.yaml
+        echo "exit: { networks: [10.66.0.0/16], new_connections_per_second: 0, connections: 0 }"
+        meet r3 r2 "" ""
+    } >r3.yaml
 }
 server_up() {
     local relay
+    nsx "${NSR[2]}" sysctl -qw net.ipv4.ip_forward=1
     for relay in 3 2 1; do
-        bg "r$relay" "${NSR[relay - 1]}" "$BINARY" run --config "$W/$relay.yaml"
+        bg "r$relay" "${NSR[relay - 1]}" "$BINARY" run --config "$W/r$relay.yaml"
         await grep -q '"node.listening"' "$W/r$relay.log"
     done
 }
-relayed_packets() { "$BINARY" circuits --json --socket "$W/2.sock" | jq '.relay.packets'; }
+relayed_packets() { "$BINARY" circuits --json --socket "$W/r2.sock" | jq '.relay.packets'; }

@@ -71,7 +71,12 @@ import Testing
     /// Whoever marks one more key as live must teach a running node to take it.
     @Test func aRunningNodeTakesEveryLiveKey() throws {
         let live = ConfigurationTable.sections.flatMap(\.keys).filter { $0.reload == .live }.map(\.path)
-        #expect(Set(live) == ["peers", "logging.level", "security.handshake_per_minute_per_ip"])
+        #expect(
+            Set(live) == [
+                "peers", "logging.level", "security.handshake_per_minute_per_ip", "relay.enabled",
+                "relay.accept_circuits",
+                "relay.max_circuits", "relay.max_circuits_per_peer", "relay.bytes_per_second_per_peer",
+            ])
         let old = try load("").configuration
         let new = try load(
             "logging: { level: ERROR }\nsecurity: { handshake_per_minute_per_ip: 4, tofu: true }\n"

@@ -161,7 +161,7 @@ struct ProcessTests {
         for file in files where file.hasSuffix(".swift") {
             let text = try String(contentsOfFile: "\(sources)/\(file)", encoding: .utf8)
             for match in text.matches(of: /"event": "([a-z_]+\.[a-z_]+)"/) { events.insert(String(match.1)) }
-            guard file.hasSuffix("EventLog.swift") else { continue }
+            guard file.contains("/EventLog") else { continue }
             for match in text.matches(of: /"([a-z_]+\.[a-z_]+)", (?:id|nil|summary)/) { events.insert(String(match.1)) }
         }
         let page = try String(contentsOf: root.appendingPathComponent("docs/logging.md"), encoding: .utf8)

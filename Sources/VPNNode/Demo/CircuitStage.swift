@@ -80,6 +80,12 @@ final class CircuitStage {
             try DemoInterruption.check()
         }
         for cable in cables { try cable.lay() }
+        // What an exit's operator does once: answers come in by an interface that is not the daemon's.
+        let forwarding = try hosts[hops].start(
+            "sysctl", tools.sysctl, ["-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])
+        guard try forwarding.finish(within: 5).status == 0 else {
+            throw NodeFailure(.failure, "forwarding cannot be turned on:\n\(forwarding.lastErrors())")
+        }
         nodes = try hosts.dropLast().enumerated().map { place, host in
             try CircuitDemoNode(
                 host: host, role: place == 0 ? .client : place == hops ? .exit : .relay, in: scratch)
