@@ -28,6 +28,8 @@ public final class VirtualHost {
     public private(set) var bytesReceived = 0
     /// What this host, as a hostile relay, makes of a RELAY payload that passes: none, one or many.
     public var tamper: (([UInt8]) -> [[UInt8]])?
+    /// Frames that come here and are not heard.
+    public var deafTo: Set<FrameType> = []
     /// Takes no DIRECTORY frame: what it says there is made by a test.
     public var isMute = false
     /// RELAY frames that went on to another node.
@@ -251,6 +253,7 @@ public final class VirtualHost {
         case .handshake(let range): machine.receive(Array(buffer[range]), on: carrier, now: now)
         case .deliver(let range): delivered.append(Array(buffer[range]))
         case .control(_, .directory, _) where isMute: break
+        case .control(_, let type, _) where deafTo.contains(type): break
         case .control(let session, let type, let range):
             machine.controlFrame(session, type, Array(buffer[range]), on: carrier, now: now)
         case .violation(let session, _): machine.sessionViolated(session, now: now)

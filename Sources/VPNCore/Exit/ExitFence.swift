@@ -66,7 +66,9 @@ struct FenceHalf<Key: FixedWidthInteger & UnsignedInteger & Sendable>: Sendable 
     private let ownPort: UInt16
 
     init(_ policy: ExitPolicy, _ surroundings: ExitSurroundings, _ family: IPAddress.Family) {
-        let own = Set(surroundings.addresses.filter { $0.family == family })
+        // A mapped address is none that a host has, whatever somebody says.
+        let own = Set(
+            surroundings.addresses.filter { $0.family == family && !SpecialNetworks.mapped.contains($0) })
         standings = FenceHalf.standings(surroundings, own, family)
         ownPort = surroundings.port
         var (rules, ports): ([Rule], [ClosedRange<UInt16>]) = ([], [])

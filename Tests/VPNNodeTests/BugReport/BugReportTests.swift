@@ -36,14 +36,14 @@ import VPNCrypto
             alice: "metrics: { prometheus: true, bind_port: 0, per_peer: true }\nlogging: { level: DEBUG }\n",
             sharesKey: true)
         let scratch = pair.scratch
-        try scratch.write(passphrase + "\n", to: "passphrase")
+        try scratch.write(passphrase + "\n", to: "unlock")
         #expect(try pair.status(until: { $0.peers.first?.session != nil }) != nil)
         // A file with all that can be in one, of a node that is not up, beside one that is.
         try scratch.write(
             """
             # passphrase: \(passphrase)
             peer: { nickname: mallory-laptop }
-            keys: { runtime_temp_keys: false, dir: alice-keys, passphrase_file: passphrase }
+            keys: { runtime_temp_keys: false, dir: alice-keys, passphrase_file: unlock }
             security: { known_peers_file: alice.known }
             network: { listen_port: 9123 }
             tunnel: { enabled: false, addresses: [10.201.3.1/24, "fd12:3456::1/64"] }

@@ -67,7 +67,8 @@ extension NamespaceTests {
             }
 
             func listen(on host: DemoHost, port: Int) throws {
-                let program = try stage.start("iperf3-\(port)", on: host, [stage.tools.iperf3, "-s", "-p", "\(port)"])
+                let program = try stage.start(
+                    "iperf3-\(port)", on: host, [stage.tools.iperf3, "-s", "-p", "\(port)", "--forceflush"])
                 try DemoProcess.wait(10, for: "iperf3") { program.output.contains("listening") }
             }
 
