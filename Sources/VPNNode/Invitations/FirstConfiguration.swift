@@ -35,7 +35,11 @@ struct FirstConfiguration {
             "  known_peers_file: \(prefix)\(name).known_peers.yaml", "  revoked_file: \(prefix)\(name).revoked.yaml",
             "network:", "  listen_port: \(port)",
         ]
-        lines += role.hasTunnel ? tunnel : relay
+        switch role {
+        case .client, .server: lines += tunnel
+        case .relay: lines += relay
+        case .exit: lines += exit
+        }
         lines += ["invites:", "  file: \(prefix)\(name).invites.yaml"]
         if let endpoint { lines.append("  endpoint: \(ConfigurationValue.quoted("\(endpoint)"))") }
         guard let inviter else {
@@ -60,6 +64,16 @@ struct FirstConfiguration {
             "# It forwards what it cannot read: no interface, and no privilege.", "tunnel:", "  enabled: false",
             "relay:",
             "  enabled: true", "  accept_circuits: true",
+        ]
+    }
+
+    private var exit: [String] {
+        [
+            "# Guests' packets go out by this interface and this host's own addresses.", "tunnel:",
+            "  interface: \(name.prefix(15))",
+            "relay:", "  enabled: true", "  accept_circuits: true",
+            "  # Everything public but mail; a list of rules says less. `pqvpn config default` has the words.",
+            "  exit_policy: allow-all",
         ]
     }
 

@@ -13,6 +13,8 @@ public struct InitOptions: Sendable {
         case server
         /// Forwards circuits of others, and has no tunnel of its own.
         case relay
+        /// The same, and lets those who come by circuits out.
+        case exit
 
         var hasTunnel: Bool { self != .relay }
         /// Whether others call it.
@@ -33,14 +35,11 @@ public struct InitOptions: Sendable {
 
     public init() {}
 
-    /// A role by its name; throws for those that are not there yet, and those that are none.
+    /// A role by its name; throws for what is none.
     public static func role(_ name: String) throws -> Role {
         if let role = Role(rawValue: name) { return role }
-        if name == "exit" {
-            throw NodeFailure(.usage, "the role 'exit' is not there yet; use client, server or relay")
-        }
         let near = Spelling.nearest(to: name, among: Role.allCases.map(\.rawValue)).map { "; did you mean '\($0)'?" }
-        throw NodeFailure(.usage, "'\(name)' is no role: client, server or relay\(near ?? "")")
+        throw NodeFailure(.usage, "'\(name)' is no role: client, server, relay or exit\(near ?? "")")
     }
 }
 
@@ -152,6 +151,12 @@ public struct InitReport: Report {
         case .client: return ["sudo pqvpn join LINK" + JoinReport.place(files)]
         case .server:
             return [JoinReport.up(files), "sudo pqvpn invite --config \(files.configuration)" + place(options)]
+        case .exit:
+            // What an exit needs of the kernel is the operator's, and doctor names it.
+            return [
+                "sudo pqvpn doctor --config \(files.configuration)", JoinReport.up(files),
+                "pqvpn identity export --config \(files.configuration)",
+            ]
         case .relay:
             return [
                 "pqvpn run --config \(files.configuration)", "pqvpn identity export --config \(files.configuration)",
@@ -171,7 +176,7 @@ public struct InitReport: Report {
             throw NodeFailure(
                 .usage,
                 "--address and --endpoint are for --role server: a client gets its addresses by `pqvpn join`, "
-                    + "and a relay has none inside")
+                    + "and relays and exits have none of their own inside")
         }
         if let service = options.service {
             guard options.role.isCalled, options.directory == JoinReport.standardDirectory || service.mayBeElsewhere

@@ -9,7 +9,10 @@ struct InitCommand: ParsableCommand {
         commandName: "init", abstract: "Make an identity and a configuration with safe values; says what to do next.",
         discussion: "What is there already is never touched. Starts nothing without --service.")
 
-    @Option(help: "client: calls others. server: is called, and can invite. relay: forwards for others.")
+    @Option(
+        help:
+            "client: calls others. server: is called, and can invite. relay: forwards for others. exit: also lets them out."
+    )
     var role: String?
 
     @Option(help: ArgumentHelp("Of the files and the interface.", valueName: "name"))
@@ -44,7 +47,7 @@ struct InitCommand: ParsableCommand {
     func run() throws {
         var options = InitOptions()
         let asks = !nonInteractive && !output.json && isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1
-        let word = try role ?? (asks ? ask("Role, client, server or relay", default: "client") : "client")
+        let word = try role ?? (asks ? ask("Role, client, server, relay or exit", default: "client") : "client")
         options.role = try InitOptions.role(word)
         options.name = name
         options.directory = directory

@@ -91,6 +91,18 @@ import VPNCore
             try InitReport.make(bare.options(.relay), passphrase: .none).notes.first?.contains("CAP_NET_ADMIN") == true)
     }
 
+    /// The exit's file is one that a node takes, with a policy that lets out all but mail.
+    @Test func anExitIsOneByItsFile() throws {
+        let scratch = try Scratch()
+        let made = try Program.run(
+            ["init", "--role", "exit", "--name", "x", "--dir", ".", "--non-interactive", "--json"], in: scratch)
+        #expect(made.status == 0 && made.json?["role"] as? String == "exit", "\(made.errors)")
+        #expect(try JSONSchema("init").faults(in: made.output) == [], "\(made.output)")
+        let loaded = try LoadedConfiguration(file: scratch.file("x.yaml"))
+        #expect(loaded.configuration.relay.isEnabled && loaded.configuration.exit.isOpen)
+        #expect(loaded.configuration.tunnel.isEnabled && loaded.warnings.isEmpty)
+    }
+
     @Test func aRelayOfAnOrdinaryUserRuns() throws {
         let scratch = try Scratch()
         let made = try Program.run(

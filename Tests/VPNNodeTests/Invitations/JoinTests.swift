@@ -228,7 +228,7 @@ private func letTheDaemonLook() { usleep(6_000_000) }
                 "\(arguments): \(outcome.status) \(outcome.errors)")
         }
         let place = ["--non-interactive", "--dir", scratch.file("x")]
-        try expect(["init", "--role", "exit"] + place, 2, "not there yet")
+        try expect(["init", "--role", "exit", "--address", "10.0.0.1/24"] + place, 2, "none of their own inside")
         try expect(["init", "--role", "sever"] + place, 2, "did you mean 'server'?")
         try expect(["init", "--name", "../x"] + place, 2, "letters, digits")
         try expect(["init", "--address", "10.0.0.1/24"] + place, 2, "--role server")
