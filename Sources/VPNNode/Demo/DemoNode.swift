@@ -67,6 +67,8 @@ final class DemoNode {
                 peer_id: "\(other.peerID.hex)"\(endpoint)
                 allowed_ips: ["\(other.host.innerIPv4)/32", "\(other.host.innerIPv6)/128"]
                 keepalive_seconds: 25
+            control:
+              socket: \(directory)/control.sock
             logging:
               level: INFO
 
