@@ -66,10 +66,16 @@ extension NamespaceTests {
                 return outcome.status == 124 ? "silence" : outcome.output.contains("open") ? "open" : outcome.errors
             }
 
-            func listen(on host: DemoHost, port: Int) throws {
-                let program = try stage.start(
-                    "iperf3-\(port)", on: host, [stage.tools.iperf3, "-s", "-p", "\(port)", "--forceflush"])
-                try DemoProcess.wait(10, for: "iperf3") { program.output.contains("listening") }
+            /// - Parameter addresses: a server each, as an answer by UDP comes from the address that the socket has; none: one
+            ///   server for all.
+            func listen(on host: DemoHost, port: Int, at addresses: [String] = []) throws {
+                for address in addresses.isEmpty ? [""] : addresses {
+                    let place = address.isEmpty ? [] : ["-B", address]
+                    let name = "iperf3-\(host.letter)-\(port)-\(address.replacing(":", with: "."))"
+                    let program = try stage.start(
+                        name, on: host, [stage.tools.iperf3, "-s", "-p", "\(port)", "--forceflush"] + place)
+                    try DemoProcess.wait(10, for: name) { program.output.contains("listening") }
+                }
             }
 
             func transfer(_ address: String, _ more: [String] = []) throws -> Double {
@@ -103,7 +109,8 @@ extension NamespaceTests {
                 try stage.reach(Exit.server4, from: scene.client.host)
                 #expect(try stage.answers(Exit.server4, from: scene.client.host))
                 #expect(try stage.answers(Exit.server6, from: scene.client.host))
-                try scene.listen(on: scene.server, port: 5201)
+                try scene.listen(
+                    on: scene.server, port: 5201, at: [Exit.server4, Exit.server6, "169.254.169.254", "10.50.0.4"])
                 try scene.listen(on: scene.server, port: 82)
                 try scene.listen(on: scene.exit.host, port: 2222)
                 try scene.listen(on: scene.exit.host, port: 5201)
