@@ -155,7 +155,7 @@ import VPNCore
         let outcome = try Typist.run(
             "\(Program.path) init --dir d --address 10.66.0.1/24",
             answering: [
-                ("Role, client, server or relay [client]: ", "server"),
+                ("Role, client, server, relay or exit [client]: ", "server"),
                 ("Where others find this host, host:port [not yet]: ", "vpn.example.org:9000"), ("Next:", nil),
             ], in: scratch)
         guard let outcome else { return }
