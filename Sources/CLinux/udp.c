@@ -171,10 +171,10 @@ int clinux_udp_receive_trains(int fd) {
     return setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof on) < 0 ? -errno : 0;
 }
 
-// Room for two control messages of an int; the union aligns it.
+// Room for two control messages of an int and for an interface; the union aligns it.
 union control {
     struct cmsghdr header;
-    char bytes[2 * CMSG_SPACE(sizeof(int))];
+    char bytes[2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct in6_pktinfo))];
 };
 
 static void read_control(struct msghdr *message, struct clinux_datagram *to) {
@@ -202,6 +202,23 @@ static void add_control(struct msghdr *message, union control *room, int level, 
     c->cmsg_type = type;
     c->cmsg_len = CMSG_LEN(size);
     memcpy(CMSG_DATA(c), data, size);
+}
+
+static int is_link_local(const struct clinux_address *address) {
+    return address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
+}
+
+// The interface to leave by, whatever the routes of other interfaces say; the source address is what the kernel finds there. A socket
+// of both families takes the message of IPv6 for IPv4, too, with an address in its form.
+static void leave_by(struct msghdr *message, union control *room, int family, const struct clinux_address *address) {
+    if (family == 4) {
+        struct in_pktinfo info = {.ipi_ifindex = (int)address->scope};
+        add_control(message, room, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+    } else {
+        struct in6_pktinfo info = {.ipi6_ifindex = address->scope};
+        if (is_mapped(address)) memcpy(&info.ipi6_addr, mapped, sizeof mapped);
+        add_control(message, room, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+    }
 }
 
 int clinux_udp_receive(int fd, struct clinux_datagram *batch, int count) {
@@ -256,6 +273,8 @@ int clinux_udp_send(
             add_control(&messages[i].msg_hdr, &controls[i], is_v4 ? IPPROTO_IP : IPPROTO_IPV6,
                         is_v4 ? IP_TOS : IPV6_TCLASS, &class, sizeof class);
         }
+        if (first->address.scope && !is_link_local(&first->address))
+            leave_by(&messages[i].msg_hdr, &controls[i], family, &first->address);
     }
     int n = sendmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT);
     return n < 0 ? -errno : n;

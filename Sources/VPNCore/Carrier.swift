@@ -11,7 +11,7 @@ public struct Endpoint: Hashable, Sendable {
     public var high: UInt64
     public var low: UInt64
     public var port: UInt16
-    /// Interface index of a link-local address, else 0.
+    /// Interface index of a link-local address; of another one, the interface to leave by, or 0 for the one that routes say.
     public var scope: UInt32
 
     public init(high: UInt64, low: UInt64, port: UInt16, scope: UInt32 = 0) {
@@ -27,6 +27,9 @@ public struct Endpoint: Hashable, Sendable {
     }
 
     public var isV4: Bool { high == 0 && low >> 32 == 0x0000_FFFF }
+
+    /// fe80::/10 (RFC 4291 §2.5.6).
+    var isLinkLocal: Bool { high >> 54 == 0x3FA }
 
     /// The 32 bits of an IPv4 address, in host order; meaningful only where `isV4`.
     public var v4: UInt32 { UInt32(truncatingIfNeeded: low) }
@@ -70,6 +73,13 @@ public enum Carrier: Hashable, Sendable {
 
     /// The circuit, if it is one.
     var place: CircuitPlace? { if case .circuit(let place) = self { place } else { nil } }
+
+    /// The same as datagrams from there show it: they do not say by which interface this end sends.
+    var seen: Carrier {
+        guard case .udp(var endpoint) = self, !endpoint.isLinkLocal else { return self }
+        endpoint.scope = 0
+        return .udp(endpoint)
+    }
 
     /// The UDP endpoint, if it is one.
     var endpoint: Endpoint? { if case .udp(let endpoint) = self { endpoint } else { nil } }

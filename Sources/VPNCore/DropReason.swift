@@ -90,6 +90,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case probeMalformed
     /// Answers no probe of ours that is still waited for.
     case probeUnknown
+    /// A REPAIR that covers nothing, or more than there can be.
+    case repairMalformed
     /// A PATH_CHALLENGE or PATH_RESPONSE of another length, patch or purpose.
     case pathMalformed
     /// Answers no challenge of ours that is still waited for, or on another carrier.
@@ -225,6 +227,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .keepaliveMalformed: "keepalive_malformed"
         case .probeMalformed: "probe_malformed"
         case .probeUnknown: "probe_unknown"
+        case .repairMalformed: "repair_malformed"
         case .pathMalformed: "path_malformed"
         case .pathUnknown: "path_unknown"
         case .pathRate: "path_rate"

@@ -282,7 +282,21 @@ public enum Limits {
     static let patchProbesKept = 32
     /// How long the shortest round trip counts.
     static let patchShortestKept = TimeSpan.seconds(10)
-    /// A round trip that is so much longer than the shortest one waits in a queue.
+    /// How long it is believed what a patch can do, once it had more than that.
+    static let patchCapacityKept = TimeSpan.seconds(20)
+    /// What is asked of it is a twentieth more: it may have become better.
+    static let patchCapacityTried: UInt64 = 20
+    /// Since its last packet a quilt is busy for so long.
+    static let quiltBusyFor = TimeSpan.seconds(2)
+    /// A patch of the peer's that nobody hears of for so long is forgotten.
+    static let patchForgotten = TimeSpan.seconds(60)
+    /// Questions of a join wait so long, doubled each time; then it rests.
+    static let patchQuestion = TimeSpan.milliseconds(300)
+    static let patchQuestions = 3
+    static let patchRest = TimeSpan.seconds(5)
+    /// What a patch is tried with that takes no packets as long as the others: the least that carries IPv6.
+    static let patchLeastMTU = 1280
+    /// A way there that is so much longer than the shortest one has a queue.
     static let patchQueueTold = TimeSpan.milliseconds(5)
     /// How much later than by the best patch a packet may arrive by that of its flow: a change costs disorder.
     static let flowletGain = TimeSpan.milliseconds(5)
@@ -292,6 +306,12 @@ public enum Limits {
     static let repairWindow = 32
     /// Counters whose packets are kept for repairs: a window, and what other patches are behind.
     static let repairMemory = 256
+    /// Datagrams of a quilt that are kept to go again by another patch where theirs falls silent: 0.7 MB; and bytes of them that go
+    /// at once, so that they do not fill the other patch's queue.
+    static let sentDatagramsKept = 512
+    static let sentAgainBytes = 256 << 10
+    /// Quilts whose packets one worker keeps for repairs.
+    static let quiltsRepaired = 64
     /// Repairs that wait for others.
     static let repairEquations = 16
 

@@ -17,6 +17,10 @@ public struct TimeSpan: Comparable, Hashable, Sendable {
 
     public static func < (a: TimeSpan, b: TimeSpan) -> Bool { a.nanoseconds < b.nanoseconds }
     public static func + (a: TimeSpan, b: TimeSpan) -> TimeSpan { TimeSpan(nanoseconds: a.nanoseconds + b.nanoseconds) }
+    /// What is left without the other; zero if that is longer.
+    func less(_ other: TimeSpan) -> TimeSpan {
+        TimeSpan(nanoseconds: nanoseconds > other.nanoseconds ? nanoseconds - other.nanoseconds : 0)
+    }
     public static func * (a: TimeSpan, b: Int) -> TimeSpan { TimeSpan(nanoseconds: a.nanoseconds * UInt64(b)) }
 }
 

@@ -88,12 +88,16 @@ public final class Engine: Sendable {
         // More queues and sockets come from the first ones, which then go to the first worker.
         var more: [Seat] = []
         let mayHaveMore = !tunnel.exists || tunnel.hasQueues
-        while mayHaveMore && more.count + 1 < configuration.workers {
+        let count = mayHaveMore ? max(configuration.workers, 1) : 1
+        while more.count + 1 < count {
             var queue = TunDevice.absent
             if let interface { queue = try tunnel.queue(name: interface.name) }
             let shared = try socket.shared()
             try shared.mark(configuration.mark)
-            more.append(try Engine.seat(configuration, socket: shared, tunnel: queue, events: events))
+            more.append(
+                try Engine.seat(
+                    configuration, socket: shared, tunnel: queue, events: events,
+                    number: more.count + 1, of: count))
         }
         // Bound behind the sockets of all workers, which is where the kernel's program looks for it.
         var doorSocket: UDPSocket?
@@ -102,7 +106,9 @@ public final class Engine: Sendable {
         } catch { doorSocket = nil }
         // One that is not told apart would take a share of the data.
         if doorSocket != nil, !socket.steer(workers: more.count + 1) { doorSocket = nil }
-        seats = [try Engine.seat(configuration, socket: socket, tunnel: tunnel, events: events)] + more
+        let first = try Engine.seat(
+            configuration, socket: socket, tunnel: tunnel, events: events, number: 0, of: count)
+        seats = [first] + more
         if let taken = doorSocket.take() {
             door = try Engine.door(socket: taken, events: events, price: price, workers: seats.map(\.commands))
         } else {
@@ -123,13 +129,13 @@ public final class Engine: Sendable {
 
     private static func seat(
         _ configuration: EngineConfiguration, socket: consuming UDPSocket, tunnel: consuming TunDevice,
-        events: EventMailbox
+        events: EventMailbox, number: Int, of workers: Int
     ) throws(EngineError) -> Seat {
         let commands = try CommandMailbox(capacity: configuration.transmitCapacity)
         let counters = WorkerCounters()
         let plane = DataPlane(
             drops: counters.drops, padding: configuration.padding, carriesDSCP: configuration.carriesDSCP,
-            mtu: configuration.tunnel?.mtu ?? Limits.largestPayload)
+            mtu: configuration.tunnel?.mtu ?? Limits.largestPayload, worker: number, of: workers)
         // 2048 holds whatever a path of 1500 bytes carries, and every handshake datagram.
         let worker = try Worker.make(
             tunnel: tunnel, socket: socket, commands: commands, events: events, counters: counters, plane: plane,

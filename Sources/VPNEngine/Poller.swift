@@ -50,14 +50,14 @@ struct Poller: ~Copyable, Sendable {
 
     func remove(_ raw: Int32) { _ = clinux_epoll_remove(descriptor.raw, raw) }
 
-    /// Waits until something is ready.
-    func wait() -> Readiness {
+    /// Waits until something is ready, or for so many milliseconds; for ever where that is negative.
+    func wait(milliseconds: Int32 = -1) -> Readiness {
         var events = (clinux_event(), clinux_event(), clinux_event(), clinux_event())
         var readiness = Readiness()
         // SAFETY: a homogeneous tuple is laid out as an array, and the kernel writes at most 4 events.
         unsafe withUnsafeMutableBytes(of: &events) { bytes in
             let events = unsafe bytes.bindMemory(to: clinux_event.self)
-            let count = unsafe clinux_epoll_wait(descriptor.raw, events.baseAddress!, 4, -1)
+            let count = unsafe clinux_epoll_wait(descriptor.raw, events.baseAddress!, 4, milliseconds)
             precondition(count >= 0, "epoll_wait on a set of our own failed")
             for place in 0..<Int(count) { unsafe readiness.set(events[place]) }
         }

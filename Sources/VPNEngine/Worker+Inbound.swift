@@ -48,7 +48,7 @@ extension Worker {
         var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
         write(&buffer)
         // Trains fill the caches with a few messages; what comes one by one should come in great numbers.
-        messages = datagrams > 4 * count ? Worker.trainsPerTurn : incoming.capacity
+        messages = datagrams > 4 * count ? Worker.trainsPerTurn : Worker.messagesPerTurn
         counters.datagramsReceived.wrappingAdd(UInt64(datagrams), ordering: .relaxed)
         counters.bytesReceived.wrappingAdd(UInt64(bytes), ordering: .relaxed)
     }
@@ -84,11 +84,34 @@ extension Worker {
         var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
         plane.receiver.begin(train, from: carrier, congestion: congestion)
         var relays = false
+        take(&buffer, from: carrier, relays: &relays, now: now)
+        if plane.receiver.hasAnswers {
+            sendFrames()
+            relays = true
+        }
+        if relays { transmit() }
+    }
+
+    /// Lets packets go that waited long enough for earlier ones.
+    mutating func releaseHeld(now: Instant) {
+        // SAFETY: the memory lives as long as the pool, and the span no longer than this call.
+        var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
+        var relays = false
+        take(&buffer, from: .udp(Endpoint(high: 0, low: 0, port: 0)), relays: &relays, now: now)
+        write(&buffer)
+    }
+
+    /// Does what the verdicts on a train say.
+    @inline(__always)
+    private mutating func take(
+        _ buffer: inout MutableSpan<UInt8>, from carrier: Carrier, relays: inout Bool, now: Instant
+    ) {
         while let verdict = plane.receiver.next(&buffer, now: now) {
             if let session = verdict.firstData { report(.firstData(session, Worker.source(of: verdict, carrier))) }
             if let (session, bytes) = verdict.changedCarrier { report(.changedCarrier(session, carrier, bytes: bytes)) }
             switch verdict.outcome {
             case .deliver(let packet): deliver(&buffer, packet)
+            case .deliverReleased(let length): deliverReleased(&buffer, length)
             case .handshake(let datagram):
                 report(.datagram(Worker.copy(buffer, datagram), Worker.source(of: verdict, carrier)))
             case .control(let session, let type, let payload):
@@ -105,7 +128,20 @@ extension Worker {
             case .consumed, .drop: break
             }
         }
-        if relays { transmit() }
+    }
+
+    /// A packet that waited elsewhere comes into the buffers for what is written: behind those that are received into.
+    @inline(never)
+    private mutating func deliverReleased(_ buffer: inout MutableSpan<UInt8>, _ length: Int) {
+        if releasedBytes + length > incoming.size {
+            write(&buffer)
+            releasedBytes = 0
+        }
+        guard length <= incoming.size else { return plane.drops.add(.innerTooLarge) }
+        let start = Worker.messagesPerTurn * incoming.size + releasedBytes
+        plane.receiver.copyReleased(into: &buffer, at: start)
+        releasedBytes += length
+        deliver(&buffer, start..<start + length)
     }
 
     /// How a datagram came: as its train did, or by a circuit in it.
@@ -157,6 +193,8 @@ extension Worker {
 
     /// Gives the TUN what is held for it.
     private mutating func write(_ buffer: inout MutableSpan<UInt8>) {
+        // Nothing is held any more that lies there.
+        defer { releasedBytes = 0 }
         switch writer.write(&buffer, to: tunnel) {
         case .nothing: break
         case .written(let packets, let bytes):

@@ -60,6 +60,7 @@ extension Worker {
         switch plane.sender.outbound(&buffer, packet: packet, now: now) {
         case .transmit(let datagram, let carrier, let trafficClass):
             queue(datagram, carrier, trafficClass: trafficClass)
+            if plane.sender.hasExtras { sendFrames() }
         case .exceeds(let mtu): exceed(packet, mtu: mtu, now: now)
         case .staged(let slot, let wantSession): if wantSession { report(.wantSession(slot)) }
         case .drop: break

@@ -35,6 +35,8 @@ struct Worker: ~Copyable, ThreadWork {
     /// Of the interface that `tunnel` is a queue of.
     private var tunnelNumber: UInt64 = 0
     private var isStopping = false
+    /// Bytes of the last incoming buffer in which packets lie that waited for earlier ones (§9).
+    var releasedBytes = 0
     /// Datagrams that the door passed on, until the incoming buffers are free.
     var passedOn: [(datagram: [UInt8], carrier: Carrier, trafficClass: UInt8)] = []
 
@@ -67,7 +69,7 @@ struct Worker: ~Copyable, ThreadWork {
         let offloads = self.socket.facts.offloads
         incoming = BufferPool(
             packet: offloads.contains(.receiveTrains) ? Limits.largestTrain : largestPacket + Limits.layerOverhead,
-            capacity: Worker.messagesPerTurn)
+            capacity: Worker.messagesPerTurn + 1)
         reader = TunnelReader(limit: largestPacket)
         writer = TunnelWriter(self.tunnel.offloads, hasHeaders: self.tunnel.hasHeaders)
         outgoing = Outbox(packet: largestPacket, sendsTrains: offloads.contains(.sendTrains))
@@ -78,13 +80,14 @@ struct Worker: ~Copyable, ThreadWork {
     /// Moves packets until told to stop.
     mutating func run() {
         while !isStopping {
-            let ready = poller.wait()
+            let ready = poller.wait(milliseconds: patience())
             counters.wakeUps.wrappingAdd(1, ordering: .relaxed)
             let number = tunnelNumber
             if ready.commands { obey() }
             if ready.socketWritable && isBlocked { resume() }
             if ready.socketReadable { receive() }
             if !passedOn.isEmpty { takePassedOn() }
+            if plane.deadline != nil { keepTime() }
             // What was ready of an interface says nothing of the one that came after it.
             if hasTunnel && ready.tunnelReadable && !isBlocked && number == tunnelNumber { readTunnel() }
             if hasTunnel && ready.tunnelBroken && number == tunnelNumber { loseTunnel() }
@@ -136,6 +139,30 @@ struct Worker: ~Copyable, ThreadWork {
             }
             queue(datagram, carrier, trafficClass: trafficClass)
         }
+    }
+
+    // MARK: - Time (§9)
+
+    /// Milliseconds until something is due that no event tells of; negative for never.
+    private mutating func patience() -> Int32 {
+        guard let deadline = plane.deadline else { return -1 }
+        let left = deadline.since(MonotonicClock.now).nanoseconds
+        return Int32(clamping: (min(left, 1_000_000_000) + 999_999) / 1_000_000)
+    }
+
+    /// Does what is due by time alone.
+    private mutating func keepTime() {
+        let now = MonotonicClock.now
+        guard let deadline = plane.deadline, deadline <= now else { return }
+        plane.expire(now: now)
+        releaseHeld(now: now)
+        sendFrames()
+        transmit()
+    }
+
+    /// Sends what the data plane says itself: probes, their answers, and what goes beside packets.
+    mutating func sendFrames() {
+        while let (datagram, carrier) = plane.nextFrame() { send(datagram, over: carrier) }
     }
 
     // MARK: - The kernel's send buffer

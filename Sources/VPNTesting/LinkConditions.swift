@@ -17,6 +17,10 @@ public struct LinkConditions: Sendable {
     /// Largest UDP payload that passes.
     public var largestDatagram = 1472
 
+    /// What goes through in a second; 0 = anything. How long something may wait for its turn: what would wait longer is lost.
+    public var bytesPerSecond: UInt64 = 0
+    public var queue: TimeSpan = .milliseconds(50)
+
     public init() {}
 
     public init(loss: Double, latency: TimeSpan = .milliseconds(10)) {

@@ -14,6 +14,10 @@ public final class VirtualHost {
     public private(set) var events: [(at: Instant, event: Event)] = []
     /// Inner packets that came through the tunnel.
     public private(set) var delivered: [[UInt8]] = []
+    /// When each of them came.
+    public private(set) var deliveredAt: [Instant] = []
+    /// Further addresses: of interfaces 1, 2, … . Each reaches what has the same first 24 bits, and whoever is told to leave by it.
+    public var interfaces: [Endpoint] = []
     /// Inner packets that were longer than the path, and what it carries.
     public private(set) var exceeded: [(packet: [UInt8], mtu: Int)] = []
     public private(set) var remembered: [PinnedPeer] = []
@@ -107,6 +111,12 @@ public final class VirtualHost {
     public var relaySnapshot: RelaySnapshot { machine.relaySnapshot }
     /// Where circuits that it opened pass it.
     public var circuitPlaces: [CircuitPlace] { machine.circuitSnapshots(now: .origin).flatMap(\.places) }
+
+    /// Whether datagrams to this address come here.
+    func owns(_ destination: Endpoint) -> Bool { endpoint == destination || interfaces.contains(destination) }
+
+    /// Patches of the session with a peer.
+    public func quilt(of slot: PeerSlot, now: Instant) -> QuiltSnapshot? { machine.quiltSnapshot(of: slot, now: now) }
 
     // MARK: What the network calls
 
@@ -221,6 +231,7 @@ public final class VirtualHost {
             machine.jobFinished(job.perform(with: cryptography), now: now)
             drain(now: now, send: send)
         }
+        keepTime(now: now, send: send)
         if machine.nextDeadline <= now {
             machine.timeout(now: now)
             drain(now: now, send: send)
@@ -251,7 +262,11 @@ public final class VirtualHost {
         if let first = verdict.firstData { machine.firstDataReceived(first, now: now) }
         switch verdict.outcome {
         case .handshake(let range): machine.receive(Array(buffer[range]), on: carrier, now: now)
-        case .deliver(let range): delivered.append(Array(buffer[range]))
+        case .deliver(let range): note(delivered: Array(buffer[range]), now: now)
+        case .deliverReleased(let length):
+            var span = aside.mutableSpan
+            plane.receiver.copyReleased(into: &span, at: 0)
+            note(delivered: Array(aside[..<length]), now: now)
         case .control(_, .directory, _) where isMute: break
         case .control(_, let type, _) where deafTo.contains(type): break
         case .control(let session, let type, let range):
@@ -261,6 +276,23 @@ public final class VirtualHost {
         case .prohibited(let range, let slot): prohibit(range, from: slot, now: now, send: send)
         case .drop, .consumed: break
         }
+    }
+
+    private func note(delivered packet: [UInt8], now: Instant) {
+        delivered.append(packet)
+        deliveredAt.append(now)
+    }
+
+    /// As a worker does with what is due by time alone.
+    private func keepTime(now: Instant, send: (VirtualDatagram) -> Void) {
+        guard let deadline = plane.deadline, deadline <= now else { return }
+        plane.expire(now: now)
+        while true {
+            var span = buffer.mutableSpan
+            guard let verdict = plane.receiver.next(&span, now: now) else { break }
+            take(verdict, from: .udp(endpoint), now: now, send: send)
+        }
+        drain(now: now, send: send)
     }
 
     /// As a worker does: from the buffer of what came into one of what goes.
@@ -326,7 +358,9 @@ public final class VirtualHost {
             case .emit(let event): events.append((now, event))
             }
         }
+        while let (datagram, carrier) = plane.nextFrame() { transmit(datagram, carrier, send: send) }
         nextDeadline = jobs.map(\.due).min().map { min($0, machine.nextDeadline) } ?? machine.nextDeadline
+        if let due = plane.deadline { nextDeadline = min(nextDeadline, due) }
     }
 
     /// When a job will be done: at once begun, or by the processor that is free first.
@@ -348,6 +382,14 @@ public final class VirtualHost {
     private func transmit(_ datagram: [UInt8], _ carrier: Carrier, send: (VirtualDatagram) -> Void) {
         guard case .udp(let destination) = carrier else { return }
         bytesSent += datagram.count
-        send(VirtualDatagram(bytes: datagram, source: endpoint, destination: destination))
+        send(VirtualDatagram(bytes: datagram, source: source(for: destination), destination: destination))
+    }
+
+    /// Its address on the way to somebody: that of the interface which it is told to leave by, or which reaches there.
+    private func source(for destination: Endpoint) -> Endpoint {
+        if destination.scope > 0, Int(destination.scope) <= interfaces.count {
+            return interfaces[Int(destination.scope) - 1]
+        }
+        return interfaces.first { ($0.low ^ destination.low) >> 8 == 0 && $0.high == destination.high } ?? endpoint
     }
 }

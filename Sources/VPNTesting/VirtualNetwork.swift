@@ -35,6 +35,16 @@ public final class VirtualNetwork {
     /// Called for each datagram before the path's own mischief.
     public var intervene: ((VirtualDatagram) -> Intervention)?
 
+    /// What a datagram's path does, where paths differ.
+    public var path: ((VirtualDatagram) -> LinkConditions)?
+
+    private struct Way: Hashable {
+        var source: Endpoint
+        var destination: Endpoint
+    }
+
+    /// Of ways of a certain rate: until when they are busy.
+    private var busyUntil: [Way: Instant] = [:]
     private var random: SeededRandom
     private var inFlight: [(due: Instant, order: Int, datagram: VirtualDatagram)] = []
     private var order = 0
@@ -177,6 +187,7 @@ public final class VirtualNetwork {
 
     private func send(_ datagram: VirtualDatagram) {
         var datagram = datagram
+        datagram.destination.scope = 0
         if let sender = hosts.first(where: { $0.endpoint == datagram.source }), sender.nat != nil {
             datagram.source = sender.nat!.outbound(to: datagram.destination, now: now)
         }
@@ -186,13 +197,27 @@ public final class VirtualNetwork {
         case .drop: return
         case .replace(let bytes): datagram.bytes = bytes
         }
+        let conditions = path?(datagram) ?? conditions
         guard datagram.bytes.count <= conditions.largestDatagram, !random.chance(conditions.loss) else { return }
-        enqueue(datagram)
-        if random.chance(conditions.duplication) { enqueue(datagram) }
+        guard let start = transmission(datagram, conditions) else { return }
+        enqueue(datagram, conditions, from: start)
+        if random.chance(conditions.duplication) { enqueue(datagram, conditions, from: start) }
     }
 
-    private func enqueue(_ datagram: VirtualDatagram) {
-        var due = now + conditions.latency
+    /// When the last byte leaves a way of a certain rate; nil where its queue is full.
+    private func transmission(_ datagram: VirtualDatagram, _ conditions: LinkConditions) -> Instant? {
+        guard conditions.bytesPerSecond > 0 else { return now }
+        let way = Way(source: datagram.source, destination: datagram.destination)
+        let start = max(busyUntil[way] ?? .origin, now)
+        guard start.since(now) <= conditions.queue else { return nil }
+        let end =
+            start + TimeSpan(nanoseconds: UInt64(datagram.bytes.count) * 1_000_000_000 / conditions.bytesPerSecond)
+        busyUntil[way] = end
+        return end
+    }
+
+    private func enqueue(_ datagram: VirtualDatagram, _ conditions: LinkConditions, from start: Instant) {
+        var due = start + conditions.latency
         due += TimeSpan(nanoseconds: random.fraction(of: conditions.jitter.nanoseconds))
         if random.chance(conditions.reordering) { due += conditions.reorderingDelay }
         order += 1
@@ -215,7 +240,7 @@ public final class VirtualNetwork {
                     host.nat!.publicEndpoint.high == datagram.destination.high,
                     host.nat!.admits(from: datagram.source, port: datagram.destination.port, now: now)
                 else { continue }
-            } else if host.endpoint != datagram.destination {
+            } else if !host.owns(datagram.destination) {
                 continue
             }
             if host.isSuspended {

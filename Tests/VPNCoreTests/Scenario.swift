@@ -35,6 +35,7 @@ struct NodeOptions {
     var padding = PaddingPolicy.none
     var coverBytesPerSecond = 0
     var presharedKey: PresharedKey?
+    var quilt: QuiltConfiguration?
     var unixSeconds: UInt64 = 1_800_000_000
     /// `allow_partial` of the other's pin.
     var allowsPartial = false
@@ -54,7 +55,8 @@ final class Scenario {
     init(
         seed: UInt64, primitives: Primitives = .rehearsal, conditions: LinkConditions = LinkConditions(),
         alice aliceOptions: NodeOptions = NodeOptions(), bob bobOptions: NodeOptions = Scenario.answering,
-        starting: Bool = true, intervene: ((VirtualDatagram) -> VirtualNetwork.Intervention)? = nil
+        endpoints: (alice: Endpoint, bob: Endpoint) = (aliceEndpoint, bobEndpoint), starting: Bool = true,
+        intervene: ((VirtualDatagram) -> VirtualNetwork.Intervention)? = nil
     ) {
         self.seed = seed
         self.primitives = primitives
@@ -63,10 +65,10 @@ final class Scenario {
         network.intervene = intervene
         let identities = Scenario.identities(seed, primitives)
         alice = Scenario.host(
-            "alice", Scenario.aliceEndpoint, identities[0], peer: identities[1], peerEndpoint: Scenario.bobEndpoint,
+            "alice", endpoints.alice, identities[0], peer: identities[1], peerEndpoint: endpoints.bob,
             aliceOptions, seed: seed &* 2, primitives, now: network.now)
         bob = Scenario.host(
-            "bob", Scenario.bobEndpoint, identities[1], peer: identities[0], peerEndpoint: Scenario.aliceEndpoint,
+            "bob", endpoints.bob, identities[1], peer: identities[0], peerEndpoint: endpoints.alice,
             bobOptions, seed: seed &* 2 &+ 1, primitives, now: network.now)
         if starting {
             network.attach(bob)
@@ -130,7 +132,8 @@ final class Scenario {
                         IPPrefix(containing: IPAddress(v4: 0x0A4D_0000 | last), length: 32),
                         IPPrefix(containing: IPAddress(v6: UInt128(0xFD77) << 112 | UInt128(last)), length: 128),
                     ],
-                    keepaliveSeconds: options.keepaliveSeconds, presharedKey: options.presharedKey)
+                    keepaliveSeconds: options.keepaliveSeconds, presharedKey: options.presharedKey,
+                    quilt: options.quilt)
             ] : []
         return VirtualHost(
             name: name, endpoint: endpoint, identity: identity, cryptography: cryptography, parameters: parameters,

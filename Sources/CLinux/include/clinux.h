@@ -129,6 +129,7 @@ int clinux_route_remove(int index, uint32_t table, int family, const uint8_t *_N
 /// An address as both families see it: IPv4 is ::ffff:a.b.c.d.
 struct clinux_address {
     uint8_t bytes[16];
+    /// The interface of a link-local address; where one of another kind is sent to, the one to leave by, or 0.
     uint32_t scope;
     /// In host order.
     uint16_t port;

@@ -98,6 +98,8 @@ public enum Event: Sendable {
     case pathMoved(slot: PeerSlot, peerName: String, from: Carrier, to: Carrier)
     /// A peer's datagrams came over another carrier, but it still answers over its own: it stays there.
     case pathKept(slot: PeerSlot, peerName: String, Carrier, instead: Carrier)
+    /// A patch of a session came, or stands otherwise (§9); looked at once a second.
+    case patchChanged(slot: PeerSlot, peerName: String, patch: Int, Carrier, PatchState)
     /// Three questions stayed without any answer: the path is down, and a new handshake starts.
     case peerSilent(slot: PeerSlot, peerName: String, missed: Int)
     /// A silent peer speaks again, on the session that it had.

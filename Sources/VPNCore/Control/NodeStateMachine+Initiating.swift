@@ -48,6 +48,8 @@ extension NodeStateMachine {
         // Without keys only a first contact remains, or somebody pinned behind a bootstrap entry.
         guard keys != nil || trust.policy.trustsOnFirstUse || peer.configuration.isBootstrap else { return }
         peer.retry = nil
+        // Where the first patch is down, another one still goes there.
+        if peer.isDirect, let way = livePatch(peer), way.patch != 0 { peer.calling = way.carrier }
         let index = freshIndex(for: .initiation(slot))
         peer.initiation = InitiatorStateMachine(
             signer: signer, cryptography: cryptography, offers: parameters.offers, mtu: parameters.mtu,
@@ -70,7 +72,7 @@ extension NodeStateMachine {
         guard case .initiation(let slot)? = indices[datagram.u32(at: 4)], let peer = peers[slot], peer.initiation != nil
         else { return drop(.handshakeUnknown) }
         // A handshake is spoken where it was begun: an answer from elsewhere is not one.
-        guard (peer.calling ?? peer.carrier) == carrier else { return drop(.handshakeCarrier) }
+        guard (peer.calling ?? peer.carrier)?.seen == carrier else { return drop(.handshakeCarrier) }
         advanceInitiation(slot, now: now) { machine in
             switch type {
             case .retry: machine.receive(retry: datagram, now: now)

@@ -122,30 +122,24 @@ extension NodeStateMachine {
 
     /// A request on the current session, or on one that the other end has to be shown.
     mutating func sendKeepalive(_ slot: PeerSlot, on other: HeldSession? = nil, now: Instant) {
-        guard let peer = peers[slot], let held = other ?? peer.ring.current, let carrier = peer.carrier else { return }
+        guard let peer = peers[slot], let held = other ?? peer.ring.current else { return }
         let (timestamp, uptime) = times(peer, held, now)
         let message = KeepaliveMessage(
             kind: .request, sessionID: held.session.id.hex, timestamp: timestamp, peerID: localID(peer).hex,
             uptime: uptime)
-        guard let datagram = seal(.keepalive, message.encoded, by: held.session, to: slot, now: now) else {
-            return
-        }
+        guard say(.keepalive, message.encoded, by: held.session, to: slot, now: now) else { return }
         peers[slot]?.keepaliveSent = now
         peers[slot]?.keepaliveJitter = cryptography.randomBytes(1)[0]
         peers[slot]?.keepaliveTimestamp = message.timestamp
-        transmit(datagram, over: carrier, now: now)
     }
 
     /// The same with the request's timestamp (§7); never answered itself.
     mutating func answer(_ request: KeepaliveMessage, _ held: HeldSession, slot: PeerSlot, now: Instant) {
-        guard let peer = peers[slot], let carrier = peer.carrier else { return }
+        guard let peer = peers[slot] else { return }
         let message = KeepaliveMessage(
             kind: .answer, sessionID: held.session.id.hex, timestamp: request.timestamp, peerID: localID(peer).hex,
             uptime: times(peer, held, now).uptime)
-        guard let datagram = seal(.keepalive, message.encoded, by: held.session, to: slot, now: now) else {
-            return
-        }
-        transmit(datagram, over: carrier, now: now)
+        say(.keepalive, message.encoded, by: held.session, to: slot, now: now)
     }
 
     /// §7: where one end is anonymous, both times count from the session's start and tell nothing of whoever is behind it.

@@ -11,6 +11,24 @@ extension NodeStateMachine {
             type: type, payload: payload, padding: parameters.padding, ceiling: plaintextCeiling(slot), now: now)
     }
 
+    /// Says something to a peer in a session of its: by whatever patch carries, where there are some. False if the key is spent.
+    @discardableResult
+    mutating func say(
+        _ type: FrameType, _ payload: [UInt8], by session: Session, to slot: PeerSlot, now: Instant
+    ) -> Bool {
+        guard let peer = peers[slot], let carrier = peer.carrier else { return false }
+        if let quilt = peer.quilts[session.localIndex]?.quilt, let way = quilt.withState({ $0.spoken }) {
+            guard let datagram = quilt.seal(type, payload, for: way, padding: parameters.padding, now: now) else {
+                return false
+            }
+            transmit(datagram, over: way.carrier, now: now)
+            return true
+        }
+        guard let datagram = seal(type, payload, by: session, to: slot, now: now) else { return false }
+        transmit(datagram, over: carrier, now: now)
+        return true
+    }
+
     /// Bytes of the datagram in which so many bytes of payload go to a peer.
     func datagramSize(_ payload: Int, to slot: PeerSlot) -> Int {
         let unpadded = Limits.frameHeader + payload

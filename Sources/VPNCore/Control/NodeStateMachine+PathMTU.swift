@@ -13,7 +13,7 @@ extension NodeStateMachine {
         let search = PathMTUSearch(
             ceiling: ceiling, isV4: carrier.endpoint?.isV4 ?? true, narrows: !parameters.padding.hidesSizes, now: now)
         peers[slot]?.path = PeerPath(carrier: carrier, search: search, told: search.current)
-        push(.dataPlane(.limit(slot, mtu: search.current)))
+        limitPackets(slot)
         advancePath(slot, now: now)
     }
 
@@ -53,10 +53,7 @@ extension NodeStateMachine {
     /// The other end asks whether a size arrives: this one did.
     mutating func answer(probe payload: [UInt8], _ held: HeldSession, slot: PeerSlot, now: Instant) {
         guard let message = ProbeMessage(payload) else { return drop(.probeMalformed) }
-        guard let carrier = peers[slot]?.carrier,
-            let datagram = seal(.probeReport, message.encoded, by: held.session, to: slot, now: now)
-        else { return }
-        transmit(datagram, over: carrier, now: now)
+        say(.probeReport, message.encoded, by: held.session, to: slot, now: now)
     }
 
     /// The other end answers a probe.
@@ -67,11 +64,18 @@ extension NodeStateMachine {
         tell(slot, &path)
     }
 
+    /// Tells the packet workers what may go to a peer: what every way there carries.
+    mutating func limitPackets(_ slot: PeerSlot) {
+        guard let own = peers[slot]?.path?.told else { return }
+        push(.dataPlane(.limit(slot, mtu: quiltMTU(slot).map { min($0, own) } ?? own)))
+    }
+
     private mutating func tell(_ slot: PeerSlot, _ path: inout PeerPath) {
         let mtu = path.search.current
         if mtu != path.told {
             path.told = mtu
-            push(.dataPlane(.limit(slot, mtu: mtu)))
+            peers[slot]?.path = path
+            limitPackets(slot)
             emit(.pathMTU(slot: slot, peerName: peers[slot]?.name ?? "", mtu: mtu))
         }
         peers[slot]?.path = path

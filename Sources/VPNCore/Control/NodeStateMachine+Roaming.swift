@@ -9,7 +9,7 @@ extension NodeStateMachine {
     /// - Parameter bytes: of the datagrams that came so; no more go there before it is validated.
     public mutating func carrierChanged(_ session: Session, to carrier: Carrier, bytes: Int, now: Instant) {
         guard case .session(let slot)? = indices[session.localIndex], let peer = peers[slot],
-            peer.ring.current?.session === session, let old = peer.carrier, old != carrier, now >= peer.keptUntil
+            peer.ring.current?.session === session, let old = peer.carrier, old.seen != carrier, now >= peer.keptUntil
         else { return }
         if peer.move != nil {
             // One at a time: whoever shows a new address with each datagram makes no more work than that. While a move is
@@ -43,12 +43,11 @@ extension NodeStateMachine {
     /// The other end wants to know whether we are where it heard us: the answer goes there, and is as long as the question.
     mutating func answer(challenge payload: [UInt8], _ held: HeldSession, on carrier: Carrier, now: Instant) {
         let slot = held.summary.slot
+        if let message = PatchMessage(payload) {
+            return receive(patch: message, size: payload.count, held, on: carrier, now: now)
+        }
         guard let message = PathMessage(payload) else { return drop(.pathMalformed) }
-        let second = now.nanoseconds / 1_000_000_000
-        var answers: (second: UInt64, count: Int) = peers[slot]?.pathAnswers ?? (second, 0)
-        if answers.second != second { answers = (second, 0) }
-        guard answers.count < Limits.pathAnswers else { return drop(.pathRate) }
-        peers[slot]?.pathAnswers = (second, answers.count + 1)
+        guard mayAnswerPath(slot, now: now) else { return drop(.pathRate) }
         if peers[slot]?.move?.new == carrier { peers[slot]?.move?.payAnswer() }
         guard let datagram = seal(.pathResponse, message.encoded, by: held.session, to: slot, now: now) else {
             return
@@ -56,7 +55,22 @@ extension NodeStateMachine {
         transmit(datagram, over: carrier, now: now)
     }
 
-    mutating func receive(response payload: [UInt8], slot: PeerSlot, on carrier: Carrier, now: Instant) {
+    /// Whether one more challenge is answered in this second.
+    mutating func mayAnswerPath(_ slot: PeerSlot, now: Instant) -> Bool {
+        let second = now.nanoseconds / 1_000_000_000
+        var answers: (second: UInt64, count: Int) = peers[slot]?.pathAnswers ?? (second, 0)
+        if answers.second != second { answers = (second, 0) }
+        guard answers.count < Limits.pathAnswers else { return false }
+        peers[slot]?.pathAnswers = (second, answers.count + 1)
+        return true
+    }
+
+    mutating func receive(
+        response payload: [UInt8], _ held: HeldSession, slot: PeerSlot, on carrier: Carrier, now: Instant
+    ) {
+        if let message = PatchMessage(payload) {
+            return receive(answer: message, size: payload.count, held, on: carrier, now: now)
+        }
         guard let message = PathMessage(payload) else { return drop(.pathMalformed) }
         guard var move = peers[slot]?.move else { return drop(.pathUnknown) }
         let wasDone = move.isDone
@@ -78,6 +92,7 @@ extension NodeStateMachine {
     private mutating func send(_ slot: PeerSlot, over carrier: Carrier, now: Instant) {
         peers[slot]?.carrier = carrier
         push(.dataPlane(.move(slot, carrier)))
+        moveFirstPatch(slot, to: carrier)
         guard let current = peers[slot]?.ring.current else { return }
         searchPath(slot, over: carrier, peerMTU: current.summary.peerMTU, now: now)
     }

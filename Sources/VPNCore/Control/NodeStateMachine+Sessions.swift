@@ -196,7 +196,7 @@ extension NodeStateMachine {
                 emit(.keepaliveAnswered(slot: slot, roundTrip: now.since(sent)))
             }
         case .pathChallenge: answer(challenge: payload, held, on: carrier, now: now)
-        case .pathResponse: receive(response: payload, slot: slot, on: carrier, now: now)
+        case .pathResponse: receive(response: payload, held, slot: slot, on: carrier, now: now)
         case .probe where ViewMessage.isOne(payload): answer(view: payload, held, slot: slot, on: carrier, now: now)
         case .probeReport where ViewMessage.isOne(payload): receive(view: payload, slot: slot, now: now)
         case .probe: answer(probe: payload, held, slot: slot, now: now)
@@ -237,6 +237,7 @@ extension NodeStateMachine {
         push(.dataPlane(.activate(held.session, carrier)))
         touch(slot)
         searchPath(slot, over: carrier, peerMTU: held.summary.peerMTU, now: now)
+        beginQuilt(slot, now: now)
     }
 
     /// A session that is not sent on any more receives a grace time longer, for what is under way.
@@ -261,6 +262,7 @@ extension NodeStateMachine {
         }
         if ring.next?.session.localIndex == index { ring.next = nil }
         peers[slot]?.ring = ring
+        endQuilt(of: index, slot: slot)
         indices[index] = nil
         push(.dataPlane(.retire(index)))
         emit(.sessionEnded(held.summary, end))
@@ -308,11 +310,7 @@ extension NodeStateMachine {
         abandonInitiation(slot)
         peers[slot]?.retry = nil
         guard let ring = peers[slot]?.ring else { return }
-        if let current = ring.current, let carrier = peers[slot]?.carrier,
-            let datagram = seal(.close, [], by: current.session, to: slot, now: now)
-        {
-            transmit(datagram, over: carrier, now: now)
-        }
+        if let current = ring.current { say(.close, [], by: current.session, to: slot, now: now) }
         for held in ring.all { retire(held, of: slot, end) }
     }
 }

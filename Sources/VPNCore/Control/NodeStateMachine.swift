@@ -35,6 +35,8 @@ public struct NodeParameters: Sendable {
     public var relayAddresses = RelayAddressRule.publicOnly
     /// This node's own descriptor as a relay, handed on; nil: it has published none.
     public var relayDescriptor: Descriptor?
+    /// Packet threads among which datagrams are shared out by their index: all patches of a session come to one (§9).
+    public var workers = 1
     /// Unix seconds at `start`: for keepalives' timestamps, for what descriptors say that they are good for, and for guards.
     public var unixSeconds: UInt64
 
@@ -234,6 +236,7 @@ public struct NodeStateMachine: ~Copyable {
             advancePath(slot, now: now)
             advanceMove(slot, now: now)
             coverTraffic(slot, now: now)
+            advanceQuilts(slot, now: now)
         }
         if now >= nextTick {
             nextTick = now + Limits.maintenanceTick
@@ -260,6 +263,7 @@ public struct NodeStateMachine: ~Copyable {
             if let due = peer.path?.search.deadline { deadline = min(deadline, due) }
             if let due = peer.move?.deadline { deadline = min(deadline, due) }
             if let due = peer.cover { deadline = min(deadline, due) }
+            for making in peer.quilts.values { if let due = making.deadline { deadline = min(deadline, due) } }
         }
         return deadline
     }
@@ -291,9 +295,13 @@ public struct NodeStateMachine: ~Copyable {
     // MARK: Small shared steps
 
     /// A random receiver index that nothing here uses; never 0, which means unknown (§3).
-    mutating func freshIndex(for owner: IndexOwner) -> UInt32 {
+    ///
+    /// - Parameter sibling: an index whose datagrams those of this one come with, to the same packet thread.
+    mutating func freshIndex(for owner: IndexOwner, with sibling: UInt32? = nil) -> UInt32 {
+        let workers = UInt32(parameters.workers)
         while true {
             let index = cryptography.randomBytes(4).u32(at: 0)
+            if let sibling, index % workers != sibling % workers { continue }
             if index != 0, indices[index] == nil {
                 indices[index] = owner
                 return index

@@ -6,9 +6,9 @@ internal import VPNCrypto
 /// The payload of PATH_CHALLENGE and of its answer: `nonce 8 │ patch 1 │ op 1`.
 struct PathMessage: Hashable {
     static var size: Int { 10 }
-    /// A session has one patch, 0, as long as it is no quilt (§9).
+    /// A session has one patch, 0, as long as it is no quilt (§9); the others do not move.
     static var patch: UInt8 { 0 }
-    /// 1 = add a carrier, which is for quilts; 2 = move to it.
+    /// Others are of patches (`PatchMessage`).
     static var move: UInt8 { 2 }
     /// Bytes of the datagram that carries it.
     static var datagram: Int { size + Limits.layerOverhead }
@@ -87,8 +87,8 @@ struct PathMove {
 
     /// An answer, which counts on the challenged carrier only.
     mutating func answered(_ message: PathMessage, on carrier: Carrier) -> Verdict {
-        if carrier == old, message.nonce == oldNonce { return .stay }
-        guard carrier == new, message.nonce == newNonce, !isDone else { return .unknown }
+        if carrier == old.seen, message.nonce == oldNonce { return .stay }
+        guard carrier == new.seen, message.nonce == newNonce, !isDone else { return .unknown }
         isDone = true
         return .move
     }

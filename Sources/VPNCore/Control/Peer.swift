@@ -46,6 +46,8 @@ struct Peer {
     var exitLease: ExitLease?
     /// It has told this node, its guest, the inner addresses.
     var hasLeased = false
+    /// The patches of its sessions (§9), by a session's index.
+    var quilts: [UInt32: QuiltMaking] = [:]
     /// A carrier that the peer was heard on and that it has to prove.
     var move: PathMove?
     /// Until when no other carrier is looked at: the peer answered where it was.

@@ -53,6 +53,9 @@ public enum CongestionMark: Sendable {
 
 /// DSCP and ECN of an IP packet, one byte in either family (RFC 2474, RFC 3168).
 enum TrafficClass {
+    /// Expedited forwarding (RFC 3246): the six bits above ECN.
+    static let express: UInt8 = 46
+
     /// Of the packet that begins at `start`, whose first two bytes are there.
     @inline(__always)
     static func of(_ buffer: borrowing MutableSpan<UInt8>, at start: Int) -> UInt8 {

@@ -9,6 +9,8 @@ struct CounterBlock {
     private var since = Instant.origin
     /// Doubles while blocks are used up in time, so that a session with few packets skips few counters.
     private var size: UInt64 = 1
+    /// One by one where the other end puts packets in order (§7): what waits in a block would be a gap there.
+    var isSingle = false
     /// The key of the phase that the counters were taken in. A phase that ends meanwhile changes nothing about them: whoever
     /// counts on from T (§7) has other counters.
     private var owner: SendingKey?
@@ -36,7 +38,7 @@ struct CounterBlock {
     @inline(never)
     private mutating func renew(of session: Session, now: Instant) -> Bool {
         let wasUsedInTime = next == end && now.since(since) < Limits.counterBlockLifetime
-        size = wasUsedInTime ? min(size * 2, Limits.counterBlock) : 1
+        size = wasUsedInTime && !isSingle ? min(size * 2, Limits.counterBlock) : 1
         while true {
             let taken = session.reserve(size)
             var key = owner

@@ -4,24 +4,49 @@
 public struct DataPlane {
     public var sender: OutboundPlane
     public var receiver: InboundPlane
+    private var quilts: QuiltPlane
     /// Where both halves count drops.
     public var drops: DropCounters { sender.drops }
 
     /// - Parameters:
     ///   - carriesDSCP: whether the DSCP of inner packets is shown outside; ECN always is (RFC 6040).
     ///   - mtu: the longest inner packet, in bytes, to a peer of whose path nothing is known.
+    ///   - worker: which of how many it is: the one that a session's datagrams come to asks how its patches do (§9).
     public init(
         drops: DropCounters = DropCounters(), padding: PaddingPolicy = .none, carriesDSCP: Bool = true,
-        mtu: Int = Limits.largestPayload
+        mtu: Int = Limits.largestPayload, worker: Int = 0, of workers: Int = 1
     ) {
+        quilts = QuiltPlane(padding: padding, worker: worker, of: workers)
         sender = OutboundPlane(drops: drops, padding: padding, carriesDSCP: carriesDSCP, mtu: mtu)
-        receiver = InboundPlane(drops: drops, mtu: mtu)
+        receiver = InboundPlane(drops: drops, padding: padding, mtu: mtu)
     }
 
     public mutating func apply(_ command: DataPlaneCommand) {
+        quilts.apply(command)
         // Received first, sent later: whatever answers what is sent finds its session.
         receiver.apply(command)
         sender.apply(command)
+    }
+
+    // MARK: - Time (§9)
+
+    /// When `expire` has something to do; nil where there is no quilt.
+    public var deadline: Instant? {
+        mutating get {
+            guard let due = quilts.deadline else { return nil }
+            return receiver.deadline.map { min($0, due) } ?? due
+        }
+    }
+
+    /// What is due by time alone: probes are to be had by `nextFrame`, packets that waited long enough by `receiver.next`.
+    public mutating func expire(now: Instant) {
+        receiver.expire(now: now)
+        quilts.expire(now: now)
+    }
+
+    /// A frame of this data plane itself, and where it goes; nil if there is no other.
+    public mutating func nextFrame() -> (datagram: [UInt8], carrier: Carrier)? {
+        receiver.nextAnswer() ?? quilts.nextFrame() ?? sender.nextExtra()
     }
 
     /// One packet; see `OutboundPlane.outbound`.

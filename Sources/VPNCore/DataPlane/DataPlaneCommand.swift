@@ -9,6 +9,12 @@ public enum DataPlaneCommand: Sendable {
     /// Makes a session the one by which its peer is sent to, over the carrier; installs it if need be, and readies
     /// the packets that wait for it (`nextStaged`).
     case activate(Session, Carrier)
+    /// A session has patches from now on (§9): what they are is in the quilt.
+    case quilt(Quilt)
+    /// Makes a quilt's session receivable by another index, which stands for a patch.
+    case patch(Quilt, number: Int, index: UInt32)
+    /// Takes such an index back.
+    case removePatch(index: UInt32)
     /// Sends to a peer over another carrier from now on.
     case move(PeerSlot, Carrier)
     /// The longest inner packet, in bytes, that the path to a peer carries.

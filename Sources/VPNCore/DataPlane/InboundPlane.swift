@@ -13,6 +13,8 @@ public enum InboundOutcome: Sendable {
     case handshake(Range<Int>)
     /// A RELAY payload, its circuit id replaced already, that is to be sealed for the next node (`OutboundPlane.relay`).
     case relay(Range<Int>, to: PeerSlot)
+    /// An inner packet that waited for earlier ones, or that a repair brought back: `copyReleased` gives it.
+    case deliverReleased(length: Int)
     /// An exit's guest wanted to go where it may not: dropped and counted already; it is to be told (`PacketProhibited`).
     case prohibited(Range<Int>, from: PeerSlot)
     /// Authentic and without content.
@@ -52,6 +54,21 @@ public struct InboundPlane {
     /// What goes on from one circuit to another.
     var relays = RelayTable()
     private let mtu: Int
+    /// The receiving sides of quilts, by the index of their session (§9).
+    var quilts: [UInt32: Int] = [:]
+    var weaves: [QuiltReceiver?] = []
+    /// Frames that a patch is answered with.
+    var answers: [(datagram: [UInt8], carrier: Carrier)] = []
+    /// Which of them has packets to let go, and those after it.
+    var releasing: [Int] = []
+    /// What `copyReleased` gives.
+    var released = ReleasedPacket.none
+    /// A packet that waits until there is room to let it wait.
+    var postponed: PostponedPacket?
+    /// Of sessions that are over: they go when nothing waits in them.
+    var leaving: [Int] = []
+    /// Of the frames that are answered here.
+    let padding: PaddingPolicy
 
     /// What counts for a peer, by slot.
     struct PeerPath {
@@ -76,14 +93,20 @@ public struct InboundPlane {
     private var opened = OpenedTrain()
     private var told = 0
     private var session: SessionReference?
+    /// Where its packets are put in order, and the patch by which these came; −1 where it has one carrier.
+    private var weave = -1
+    private var patch = 0
     /// Bytes of the opened datagrams, where they came from elsewhere, until that is told.
     private var bytesFromElsewhere = 0
     /// A datagram in the datagram that was told last.
     var peeling: (datagram: Range<Int>, place: CircuitPlace)?
 
     /// - Parameter mtu: the longest inner packet, in bytes, to a peer of whose path nothing is known.
-    public init(drops: DropCounters = DropCounters(), mtu: Int = Limits.largestPayload) {
+    public init(
+        drops: DropCounters = DropCounters(), padding: PaddingPolicy = .none, mtu: Int = Limits.largestPayload
+    ) {
         self.drops = drops
+        self.padding = padding
         self.mtu = mtu
     }
 
@@ -95,12 +118,20 @@ public struct InboundPlane {
         case .activate(let session, let carrier):
             insert(session)
             grow(to: session.peer)
-            peers[session.peer].carrier = carrier
-        case .retire(let index): _ = sessions.remove(index)
+            peers[session.peer].carrier = carrier.seen
+        case .retire(let index):
+            _ = sessions.remove(index)
+            unravel(index)
+        case .quilt(let quilt): knit(quilt)
+        case .patch(let quilt, let number, let index):
+            knit(quilt)
+            sessions.insert(patch: UInt8(number), of: quilt.session, index: index)
+        case .removePatch(let index): sessions.removePatch(index)
         case .routes(let table): routes = Routes(table)
         case .removePeer(let slot):
             for session in sessions.owners.values where session.peer == slot {
                 _ = sessions.remove(session.localIndex)
+                unravel(session.localIndex)
             }
             if slot < peers.count { peers[slot] = PeerPath(mtu: mtu) }
         case .limit(let slot, let mtu):
@@ -108,7 +139,7 @@ public struct InboundPlane {
             peers[slot].mtu = mtu
         case .move(let slot, let carrier):
             grow(to: slot)
-            peers[slot].carrier = carrier
+            peers[slot].carrier = carrier.seen
         case .relay(let place, let onward, let traffic): relays.add(place, to: onward, traffic)
         case .stopRelaying(let place): relays.remove(place)
         case .exit(let fence): exit = fence.map { ExitGate($0, .outward) }
@@ -149,6 +180,7 @@ public struct InboundPlane {
     /// The verdict on the next datagram, opened in place if it is DATA; nil after the last.
     @inline(__always)
     public mutating func next(_ buffer: inout MutableSpan<UInt8>, now: Instant) -> InboundVerdict? {
+        if !releasing.isEmpty, let verdict = nextReleased(&buffer, now: now) { return verdict }
         if told == opened.count {
             if let (datagram, place) = peeling {
                 peeling = nil
@@ -160,7 +192,10 @@ public struct InboundPlane {
             if let verdict = open(&buffer, train, now: now) { return verdict }
         }
         guard let session else { return nil }
-        var verdict = verdict(on: opened[told], of: session, &buffer, now)
+        var verdict =
+            weave < 0
+            ? verdict(on: opened[told], of: session, &buffer, now)
+            : verdict(on: opened[told], of: session, weave: weave, patch: patch, &buffer, now)
         told += 1
         if bytesFromElsewhere > 0 {
             verdict.changedCarrier = (session.retained, bytesFromElsewhere)
@@ -201,15 +236,20 @@ public struct InboundPlane {
             // §3: handshake datagrams never exceed 1232 bytes.
             return skip(train, first.count > Limits.handshakeDatagram ? drop(.tooLong) : .handshake(first))
         }
-        guard let session = sessions.reference(header.receiverIndex) else { return skip(train, drop(.unknownIndex)) }
+        guard let entry = sessions.entry(header.receiverIndex), let session = entry.session else {
+            return skip(train, drop(.unknownIndex))
+        }
         // §8: what was made on a circuit is spoken there alone.
         guard session.withObject({ $0.placeKey }) == 0 else { return skip(train, drop(.circuitSession)) }
         self.session = session
+        (weave, patch) = (-1, Int(entry.patch))
+        if entry.isQuilted { weave = quilts[session.withObject { $0.localIndex }] ?? -1 }
         let isNewest = session.withObject {
             $0.open(&buffer, train: train, header: header, now: now, into: &opened)
         }
         rest = train.dropping(opened.count)
-        if isNewest, let carrier { compare(carrier, session.withObject { $0.peer }, train, now) }
+        if weave >= 0 { count(train, now) }
+        if isNewest, let carrier, patch == 0 { compare(carrier, session.withObject { $0.peer }, train, now) }
         return nil
     }
 
@@ -228,13 +268,30 @@ public struct InboundPlane {
         bytesFromElsewhere = (0..<opened.count).reduce(0) { $0 + train.datagram($1).count }
     }
 
+    /// What came by a patch.
+    @inline(never)
+    private mutating func count(_ train: Train, _ now: Instant) {
+        var (packets, bytes, hasPayload) = (0, 0, false)
+        for place in 0..<opened.count {
+            guard case .frame(let frame) = opened[place] else { continue }
+            packets += 1
+            bytes += train.datagram(place).count
+            if frame.type == .ip { hasPayload = true }
+        }
+        guard packets > 0 else { return }
+        let (number, total) = (patch, (packets, bytes, hasPayload))
+        weaves[weave]?.quilt.withState {
+            $0.received(packets: total.0, bytes: total.1, hasPayload: total.2, on: number, now: now)
+        }
+    }
+
     private mutating func skip(_ train: Train, _ outcome: InboundOutcome) -> InboundVerdict {
         rest = train.dropping(1)
         return InboundVerdict(outcome: outcome)
     }
 
     @inline(__always)
-    private mutating func accept(
+    mutating func accept(
         _ frame: FrameView, from session: SessionReference, _ buffer: inout MutableSpan<UInt8>, _ now: Instant
     ) -> InboundOutcome {
         switch frame.type {

@@ -21,7 +21,10 @@ public struct OutboundPlane {
     public let drops: DropCounters
     public var padding: PaddingPolicy
 
-    private var peers: PeerTable
+    var peers: PeerTable
+    /// What goes beside the packets of quilts (§9): copies and repairs.
+    var extras = QuiltExtras()
+
     private var routes = Routes()
     /// What may come to guests; nil where this is no exit.
     private var exit: ExitGate?
@@ -55,7 +58,8 @@ public struct OutboundPlane {
     public mutating func apply(_ command: DataPlaneCommand) {
         settle()
         switch command {
-        case .install, .relay, .stopRelaying: break
+        case .install, .relay, .stopRelaying, .patch, .removePatch: break
+        case .quilt(let quilt): peers.quilt(quilt)
         case .activate(let session, let carrier): peers.activate(session, carrier)
         case .move(let slot, let carrier): peers.move(slot, carrier)
         case .limit(let slot, let mtu): peers.limit(slot, mtu: mtu)
@@ -158,6 +162,11 @@ public struct OutboundPlane {
         guard let turn = peers.counter(slot, of: session, now: now) else {
             return stage(buffer, packet: packet, for: slot, isKeySpent: true, now: now)
         }
+        let quilt = peers.quilt(of: slot)
+        // Sealing is in place: what is asked of the packet itself is asked before.
+        let flow = quilt == nil ? 0 : FlowHash.of(buffer, packet)
+        let isExpress = quilt != nil && TrafficClass.of(buffer, at: packet.lowerBound) >> 2 == TrafficClass.express
+        let kept = quilt?.repairs == true ? OutboundPlane.copy(buffer, packet) : nil
         // Closures here use locals only: one that captures `self` makes the compiler copy all of it.
         let padding = padding
         let sealed = turn.key.withObject { key in
@@ -174,7 +183,13 @@ public struct OutboundPlane {
         talliedAt = now
         tally.packets += 1
         tally.bytes += UInt64(sealed.count)
-        let carrier = peers.sendingCarrier(of: slot)
+        var carrier = peers.sendingCarrier(of: slot)
+        if let quilt,
+            let way = address(&buffer, sealed, flow: flow, by: quilt, isExpress: isExpress, now: now)
+        {
+            carrier = way.carrier
+            if let kept { repair(kept, under: turn.counter, sentOn: way.patch, by: quilt, now: now) }
+        }
         if case .circuit(let place) = carrier { return wrap(&buffer, sealed, in: place, now: now) }
         return .transmit(sealed, carrier, trafficClass: trafficClass)
     }

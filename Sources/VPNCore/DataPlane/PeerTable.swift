@@ -19,6 +19,8 @@ struct PeerTable {
         var counters = CounterBlock()
         /// The longest inner packet that goes to this peer.
         var mtu: Int
+        /// The session's further carriers (§9).
+        var quilt: Quilt?
 
         init(mtu: Int) { self.mtu = mtu }
 
@@ -27,6 +29,7 @@ struct PeerTable {
             owner = new
             session = new.map { SessionReference($0) }
             counters = CounterBlock()
+            quilt = nil
         }
     }
 
@@ -46,6 +49,10 @@ struct PeerTable {
     /// The peer's sending session, to be followed before this table changes; nil if there is none.
     @inline(__always)
     func reference(_ slot: PeerSlot) -> SessionReference? { slot < peers.count ? peers[slot].session : nil }
+
+    /// The further carriers of the sending session; nil for most.
+    @inline(__always)
+    func quilt(of slot: PeerSlot) -> Quilt? { peers[slot].quilt }
 
     /// The carrier of a peer that has a session.
     @inline(__always)
@@ -80,6 +87,14 @@ struct PeerTable {
         peers[slot].carrier = carrier
     }
 
+    /// The session by which a peer is sent to has further carriers from now on.
+    mutating func quilt(_ quilt: Quilt) {
+        let slot = quilt.session.peer
+        guard slot < peers.count, peers[slot].owner === quilt.session else { return }
+        peers[slot].quilt = quilt
+        peers[slot].counters.isSingle = true
+    }
+
     mutating func limit(_ slot: PeerSlot, mtu: Int) {
         grow(to: slot)
         peers[slot].mtu = mtu
@@ -92,7 +107,9 @@ struct PeerTable {
 
     /// Gives back the counters of the session of this local index, and with them the key of an earlier phase.
     mutating func dropOldKeys(_ index: UInt32) {
-        if let slot = slots[index] { peers[slot].counters = CounterBlock() }
+        guard let slot = slots[index] else { return }
+        peers[slot].counters = CounterBlock()
+        peers[slot].counters.isSingle = peers[slot].quilt != nil
     }
 
     mutating func stopSending(_ slot: PeerSlot) {

@@ -94,6 +94,15 @@ struct ReceivingKeys: ~Copyable {
         previous = consume key
     }
 
+    mutating func widenWindow(to width: Int) { window.widen(to: width) }
+
+    /// Only below the highest counter that was opened: nothing but a tag moves the window on.
+    mutating func markReceived(_ counter: UInt64) -> Bool {
+        guard counter <= window.highest, window.check(counter) == .fresh else { return false }
+        window.mark(counter)
+        return true
+    }
+
     /// Wipes the previous phase's key after its grace.
     mutating func dropPrevious(now: Instant) {
         if now.since(since) >= Limits.keyPhaseGrace { previous = nil }

@@ -59,6 +59,19 @@ public struct ReplayWindow: Sendable {
         blocks[index(of: counter)] |= bit(of: counter)
     }
 
+    /// Spans more counters from now on. Of those that were too old before nobody knows: they stay refused.
+    mutating func widen(to width: Int) {
+        guard width > self.width else { return }
+        var wide = ReplayWindow(width: width)
+        if !isEmpty {
+            let span = UInt64(width - 1)
+            for counter in (highest > span ? highest - span : 0)...highest where check(counter) != .fresh {
+                wide.mark(counter)
+            }
+        }
+        self = wide
+    }
+
     /// Clears the blocks that the window enters; a jump beyond the ring clears all of it once.
     @inline(__always)
     private mutating func advance(to counter: UInt64) {

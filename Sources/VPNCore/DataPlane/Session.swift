@@ -52,7 +52,7 @@ public final class Session: Sendable {
     ///   - counterStart: random, below 2^31 (§7).
     ///   - isConfirmed: true for the initiator, whose peer proved its keys by S2; the responder's session is confirmed
     ///     by the first valid DATA.
-    ///   - windowWidth: `Limits.replayWindow`, or `Limits.quiltReplayWindow` on a quilt.
+    ///   - windowWidth: counters among which replays are found.
     public init(
         id: [UInt8], localIndex: UInt32, remoteIndex: UInt32, peer: PeerSlot, role: SessionRole,
         cipher: PacketCipher, sendKeys: consuming KeyRatchet, receiveKeys: consuming KeyRatchet,
@@ -124,7 +124,7 @@ public final class Session: Sendable {
     /// once for all of them.
     ///
     /// - Parameters:
-    ///   - header: of the first datagram, which is DATA for this session.
+    ///   - header: of the first datagram, which is DATA for this session by whatever index of its own (§9).
     ///   - verdicts: what each was, in order.
     /// - Returns: whether an authentic one had the newest counter of all: its sender was here last.
     func open(
@@ -138,9 +138,11 @@ public final class Session: Sendable {
         let isNewest = receiving.withLock { keys in
             let highest = keys.highest
             var header = header
+            let index = header.receiverIndex
             var place = 0
             while true {
                 let datagram = train.datagram(place)
+                if index != localIndex { OuterHeader.address(&buffer, at: datagram.lowerBound, to: localIndex) }
                 let verdict =
                     isSpent
                     ? .drop(.receiveKeySpent)
@@ -160,7 +162,7 @@ public final class Session: Sendable {
                 place += 1
                 guard place < train.count, !verdicts.isFull,
                     case .header(let next) = OuterHeader.decode(buffer, train.datagram(place)),
-                    next.type.isData, next.receiverIndex == localIndex
+                    next.type.isData, next.receiverIndex == index
                 else { return keys.highest != highest }
                 header = next
             }
@@ -175,6 +177,9 @@ public final class Session: Sendable {
         _ buffer: inout MutableSpan<UInt8>, datagram: Range<Int>, header: OuterHeader, now: Instant
     ) -> OpenVerdict {
         if activity.failedOpens >= Limits.failedOpens { return .drop(.receiveKeySpent) }
+        if header.receiverIndex != localIndex {
+            OuterHeader.address(&buffer, at: datagram.lowerBound, to: localIndex)
+        }
         let verdict = receiving.withLock {
             $0.open(&buffer, datagram: datagram, header: header, sending: sending, now: now)
         }
@@ -229,6 +234,12 @@ public final class Session: Sendable {
 
     /// Leaves counters unused, as abandoned blocks are.
     func skipCounters(_ count: UInt64) { _ = sending.reserve(count) }
+
+    /// Looks for replays among more counters from now on, as patches that differ in delay need it (§9).
+    func widenWindow() { receiving.withLock { $0.widenWindow(to: Limits.quiltReplayWindow) } }
+
+    /// Marks a counter as seen whose packet came otherwise; false where it was seen, or is too old to tell.
+    func markReceived(_ counter: UInt64) -> Bool { receiving.withLock { $0.markReceived(counter) } }
 
     /// Counts datagrams that did not open.
     func countFailedOpens(_ count: UInt64) { activity.note(failedOpens: count) }

@@ -6,14 +6,21 @@
 ///
 /// Packets reach a session through an uncounted reference; `owners` keeps it alive as long as the table holds it.
 struct SessionTable {
-    private struct Entry {
+    /// What an index stands for.
+    struct Entry {
         /// 0 marks a free place: no session has index 0.
         var index: UInt32
+        /// The patch of the session (§9); 0 for its own index.
+        var patch: UInt8 = 0
+        /// Whether the session has patches.
+        var isQuilted = false
         var session: SessionReference?
     }
 
     private var entries: [Entry]
     private(set) var owners: [UInt32: Session] = [:]
+    /// Further indices: the session's own one, and the patch.
+    private var patches: [UInt32: (session: UInt32, patch: UInt8)] = [:]
 
     init() {
         entries = Array(repeating: Entry(index: 0, session: nil), count: 16)
@@ -24,13 +31,27 @@ struct SessionTable {
     mutating func insert(_ session: Session) -> Bool {
         if let present = owners[session.localIndex] { return present === session }
         owners[session.localIndex] = session
-        if owners.count * 2 > entries.count { rebuild(capacity: entries.count * 2) } else { place(session) }
+        add(Entry(index: session.localIndex, session: SessionReference(session)))
         return true
+    }
+
+    /// Gives a session that is here another index; one that it has already changes nothing.
+    mutating func insert(patch: UInt8, of session: Session, index: UInt32) {
+        guard owners[session.localIndex] === session, patches[index] == nil, owners[index] == nil else { return }
+        patches[index] = (session.localIndex, patch)
+        // All of its indices know it from now on.
+        rebuild(capacity: (owners.count + patches.count) * 2 > entries.count ? entries.count * 2 : entries.count)
+    }
+
+    /// Takes such an index back.
+    mutating func removePatch(_ index: UInt32) {
+        if patches.removeValue(forKey: index) != nil { rebuild(capacity: entries.count) }
     }
 
     /// Removes a session and gives it back.
     mutating func remove(_ index: UInt32) -> Session? {
         guard let session = owners.removeValue(forKey: index) else { return nil }
+        patches = patches.filter { $0.value.session != index }
         // Sessions go rarely: placing the others anew is simpler than tombstones, and keeps chains short.
         rebuild(capacity: entries.count)
         return session
@@ -41,25 +62,47 @@ struct SessionTable {
     /// A reference comes out and no closure goes in: a closure that uses the rest of the data plane would make the
     /// compiler copy, and so retain, the whole table for each packet.
     @inline(__always)
-    func reference(_ index: UInt32) -> SessionReference? {
+    func reference(_ index: UInt32) -> SessionReference? { entry(index)?.session }
+
+    /// The same with the patch that the index stands for.
+    @inline(__always)
+    func entry(_ index: UInt32) -> Entry? {
         var place = Int(truncatingIfNeeded: index) & (entries.count - 1)
         while true {
             let entry = entries[place]
             // Index 0 finds a free place, which has no session.
-            if entry.index == index { return entry.session }
+            if entry.index == index { return index == 0 ? nil : entry }
             if entry.index == 0 { return nil }
             place = (place + 1) & (entries.count - 1)
         }
     }
 
-    private mutating func place(_ session: Session) {
-        var place = Int(truncatingIfNeeded: session.localIndex) & (entries.count - 1)
+    private mutating func add(_ entry: Entry) {
+        if (owners.count + patches.count) * 2 > entries.count {
+            rebuild(capacity: entries.count * 2)
+        } else {
+            put(entry)
+        }
+    }
+
+    private mutating func put(_ entry: Entry) {
+        var place = Int(truncatingIfNeeded: entry.index) & (entries.count - 1)
         while entries[place].index != 0 { place = (place + 1) & (entries.count - 1) }
-        entries[place] = Entry(index: session.localIndex, session: SessionReference(session))
+        entries[place] = entry
     }
 
     private mutating func rebuild(capacity: Int) {
         entries = Array(repeating: Entry(index: 0, session: nil), count: capacity)
-        for session in owners.values { place(session) }
+        let quilted = Set(patches.values.map(\.session))
+        for session in owners.values {
+            put(
+                Entry(
+                    index: session.localIndex, isQuilted: quilted.contains(session.localIndex),
+                    session: SessionReference(session)))
+        }
+        for (index, patch) in patches {
+            guard let session = owners[patch.session] else { continue }
+            put(Entry(index: index, patch: patch.patch, isQuilted: true, session: SessionReference(session)))
+        }
     }
 }

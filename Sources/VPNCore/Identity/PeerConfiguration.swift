@@ -18,10 +18,12 @@ public struct PeerConfiguration: Sendable {
     public var isBootstrap: Bool
     /// Mixed into every handshake with it; the peer must have the same.
     public var presharedKey: PresharedKey?
+    /// More ways there than one, used at once (§9); nil: one.
+    public var quilt: QuiltConfiguration?
 
     public init(
         name: String, peerID: PeerID?, endpoint: Endpoint?, allowedIPs: [IPPrefix], keepaliveSeconds: UInt16 = 0,
-        isBootstrap: Bool = false, presharedKey: PresharedKey? = nil
+        isBootstrap: Bool = false, presharedKey: PresharedKey? = nil, quilt: QuiltConfiguration? = nil
     ) {
         self.name = name
         self.peerID = peerID
@@ -30,5 +32,6 @@ public struct PeerConfiguration: Sendable {
         self.keepaliveSeconds = keepaliveSeconds
         self.isBootstrap = isBootstrap
         self.presharedKey = presharedKey
+        self.quilt = quilt
     }
 }

@@ -34,16 +34,22 @@ struct PatchEstimator: Sendable {
     private(set) var delivered: UInt64 = 0
     /// More was sent than arrived in time: `delivered` is what the patch can do, and not what was asked of it.
     private(set) var isSaturated = false
-    /// Microseconds between the two clocks plus the way there: to be compared with that of other patches to the same peer only.
+    /// Bytes a second that the patch can do, since it was saturated a while ago; nil: at least `delivered`.
+    private(set) var capacity: UInt64?
+    /// Microseconds between the two clocks plus the way there where no queue is: to be compared with that of other patches to the
+    /// same peer only.
     private(set) var offset: Int64?
-    /// Bytes under way when the last probe went, as far as the reports tell.
-    private(set) var backlog: UInt64 = 0
+    /// How long the last probe that was answered stood in queues on its way there.
+    private(set) var queue = TimeSpan.zero
 
     private var outstanding: [Sent] = []
     private var seen: Seen?
     private var lossAverage = 0.0
     private var jitterAverage = 0.0
     private var lastTransit: Int64?
+    /// The shortest ways there of this while and of the one before.
+    private var transits: (now: Int64, before: Int64, since: Instant)?
+    private var saturatedAt = Instant.origin
     private var rates: [(at: Instant, rate: UInt64)] = []
     private var shortestAt = Instant.origin
     private var number: UInt32 = 0
@@ -65,6 +71,9 @@ struct PatchEstimator: Sendable {
     var unansweredSince: Instant? { outstanding.first?.at }
     var unanswered: Int { outstanding.count }
 
+    /// Datagrams that had gone before the last probe that was answered: they came, or are lost.
+    var reported: UInt64 { seen?.sentPackets ?? 0 }
+
     // MARK: - Reports
 
     /// False for a report that answers nothing that is under way, or that claims what cannot be: it changes nothing.
@@ -80,12 +89,11 @@ struct PatchEstimator: Sendable {
         outstanding.removeFirst(place + 1)
         let trip = now.since(sent.at)
         noteTrip(trip, now: now)
-        noteTransit(Int64(bitPattern: report.receivedAt &- report.sentAt))
+        noteTransit(Int64(bitPattern: report.receivedAt &- report.sentAt), now: now)
         if let seen, report.number &- seen.number < 1 << 31 {
             noteLoss(sent: sent.packets &- seen.sentPackets, came: report.packets - seen.packets)
             noteRate(report, since: seen, trip: trip, now: now)
         }
-        backlog = sent.bytes > report.bytes ? sent.bytes - report.bytes : 0
         seen = Seen(
             number: report.number, at: now, receivedAt: report.receivedAt, sentPackets: sent.packets,
             packets: report.packets, bytes: report.bytes)
@@ -95,7 +103,7 @@ struct PatchEstimator: Sendable {
     /// RFC 6298 §2.
     private mutating func noteTrip(_ trip: TimeSpan, now: Instant) {
         if let smooth = roundTrip {
-            let difference = max(smooth, trip).since(min(smooth, trip))
+            let difference = max(smooth, trip).less(min(smooth, trip))
             variation = TimeSpan(nanoseconds: (variation.nanoseconds * 3 + difference.nanoseconds) / 4)
             roundTrip = TimeSpan(nanoseconds: (smooth.nanoseconds * 7 + trip.nanoseconds) / 8)
         } else {
@@ -108,24 +116,31 @@ struct PatchEstimator: Sendable {
         }
     }
 
-    private mutating func noteTransit(_ transit: Int64) {
+    private mutating func noteTransit(_ transit: Int64, now: Instant) {
         if let lastTransit {
             let change = Double(distance(transit, lastTransit))
             jitterAverage += (min(change, 1e6) - jitterAverage) / 16
             jitter = TimeSpan(nanoseconds: UInt64(jitterAverage * 1000))
         }
         lastTransit = transit
-        offset = offset.map { $0 &+ (transit &- $0) / 8 } ?? transit
+        var least = transits ?? (transit, transit, now)
+        if now.since(least.since) > Limits.patchShortestKept { least = (transit, least.now, now) }
+        least.now = min(least.now, transit)
+        transits = least
+        let rest = min(least.now, least.before)
+        offset = rest
+        queue = TimeSpan(nanoseconds: UInt64(min(distance(transit, rest), 10_000_000)) * 1000)
     }
 
     private mutating func noteLoss(sent: UInt64, came: UInt64) {
         guard sent > 0 else { return }
-        // More may come than went between two probes, since those of before arrive, too: that is no negative loss.
-        let lost = came >= sent ? 0 : Double(sent - came) / Double(sent)
+        // More may come than went between two probes, since neither end counts in one breath: what was too little before comes
+        // back so, and the average over both is right.
+        let lost = (Double(sent) - Double(min(came, sent * 2))) / Double(sent)
         // So many packets weigh as one eighth; fewer say less.
         let weight = min(Double(sent) / 64, 1) / 8
         lossAverage += (lost - lossAverage) * weight
-        lossPerMille = Int((lossAverage * 1000).rounded())
+        lossPerMille = max(0, Int((lossAverage * 1000).rounded()))
     }
 
     private mutating func noteRate(_ report: PatchReport, since seen: Seen, trip: TimeSpan, now: Instant) {
@@ -141,16 +156,13 @@ struct PatchEstimator: Sendable {
         rates.removeAll { now.since($0.at) > window || $0.rate <= sample }
         rates.append((now, sample))
         delivered = rates.map(\.rate).max() ?? 0
-        // A queue that stands: the trip is longer than the shortest by more than jitter explains.
-        let rest = shortest ?? trip
-        let queue = trip.nanoseconds > rest.nanoseconds ? trip.nanoseconds - rest.nanoseconds : 0
-        isSaturated = queue > max(Limits.patchQueueTold.nanoseconds, jitter.nanoseconds * 4) || lossPerMille > 20
-    }
-}
-
-extension TimeSpan {
-    fileprivate func since(_ other: TimeSpan) -> TimeSpan {
-        TimeSpan(nanoseconds: nanoseconds > other.nanoseconds ? nanoseconds - other.nanoseconds : 0)
+        // A queue that stands: the way is longer than the shortest one by more than jitter explains.
+        isSaturated = queue > max(Limits.patchQueueTold, jitter * 4) || lossPerMille > 20
+        if isSaturated {
+            (capacity, saturatedAt) = (delivered, now)
+        } else if let known = capacity {
+            capacity = now.since(saturatedAt) > Limits.patchCapacityKept ? nil : max(known, delivered)
+        }
     }
 }
 

@@ -82,7 +82,8 @@ struct PatchHealth: Sendable {
         switch state {
         case .up:
             guard let asked = unansweredSince else { return nil }
-            return max(lastHeard, asked) + PatchHealth.patience(roundTrip)
+            // Whatever else is heard: it comes the other way, and that may live while this one does not.
+            return asked + PatchHealth.patience(roundTrip)
         case .suspect:
             guard asked >= Limits.patchSuspectProbes, let suspectAt else { return nil }
             return suspectAt + Limits.patchSuspicion

@@ -80,11 +80,22 @@ struct PatchScheduler: Sendable {
         if kind == .minrtt { prefer() }
     }
 
-    /// What a report tells of the bytes that are under way beyond what the way itself holds: the scheduler's own account is of what
-    /// it gave, and knows of no loss and no other sender.
-    mutating func correct(patch: Int, queued: UInt64, now: Instant) {
-        guard patch < conditions.count, conditions[patch].rate > 0 else { return }
-        busyUntil[patch] = now + Self.time(for: Int(min(queued, 1 << 32)), at: conditions[patch].rate)
+    /// How long what a patch was given keeps it busy from now on, by this scheduler's own account.
+    func account(patch: Int, now: Instant) -> TimeSpan {
+        patch < busyUntil.count ? busyUntil[patch].since(now) : .zero
+    }
+
+    /// A report tells how long a probe stood in the patch's queue: the account is of what was given, and knows of no loss and of
+    /// nobody else who sends there.
+    /// - Parameter expected: what the account said when the probe went.
+    mutating func correct(patch: Int, measured: TimeSpan, expected: TimeSpan, now: Instant) {
+        guard patch < busyUntil.count else { return }
+        if measured >= expected {
+            busyUntil[patch] = max(busyUntil[patch], now) + measured.less(expected)
+        } else {
+            busyUntil[patch] = max(
+                now, Instant(nanoseconds: busyUntil[patch].nanoseconds &- expected.less(measured).nanoseconds))
+        }
     }
 
     // MARK: - Choice
@@ -137,8 +148,10 @@ struct PatchScheduler: Sendable {
         let condition = conditions[patch]
         // A lost packet comes a round trip later, if somebody sends it again.
         let risk = condition.roundTrip.nanoseconds / 500 * UInt64(condition.lossPerMille)
-        let queued = condition.isRateKnown ? max(busyUntil[patch], now) : now
-        return queued + condition.delay + TimeSpan(nanoseconds: risk) + Self.time(for: bytes, at: condition.rate)
+        let left = now + condition.delay + TimeSpan(nanoseconds: risk)
+        // What carried little so far is not slow for that.
+        guard condition.isRateKnown else { return left }
+        return left + busyUntil[patch].since(now) + Self.time(for: bytes, at: condition.rate)
     }
 
     private func earliest(_ bytes: Int, now: Instant, but excluded: Int = -1) -> Int? {
@@ -152,7 +165,7 @@ struct PatchScheduler: Sendable {
 
     private mutating func give(_ bytes: Int, to patch: Int, now: Instant) {
         let condition = conditions[patch]
-        if condition.rate > 0 {
+        if condition.isRateKnown {
             busyUntil[patch] = max(busyUntil[patch], now) + Self.time(for: bytes, at: condition.rate)
         }
         served[patch] += Double(bytes) / weight(condition)
@@ -166,7 +179,9 @@ struct PatchScheduler: Sendable {
 
     private func weight(_ condition: PatchCondition) -> Double {
         let arrives = 1 - Double(min(condition.lossPerMille, 999)) / 1000
-        return max(Double(condition.rate), 1) * arrives * arrives
+        // Of a patch that never had enough to show what it can do, as much is expected as of the best.
+        let rate = condition.isRateKnown ? condition.rate : conditions.map(\.rate).max() ?? 0
+        return max(Double(rate), 1) * arrives * arrives
     }
 
     private var leastServed: Int? {

@@ -38,7 +38,7 @@ public struct Resequencer: Sendable {
     }
 
     /// The waiting packets, a cell each; empty until the first has to wait.
-    public var cells: [UInt8] = []
+    public private(set) var cells: [UInt8] = []
     public private(set) var statistics = Statistics()
     /// How long a packet waits at most (§9: clamp(max owd − min owd + 3 jitter + 2 ms, 3 ms, 120 ms)).
     public private(set) var patience = Limits.resequencingLeast
@@ -136,6 +136,18 @@ public struct Resequencer: Sendable {
         if counter == next { self.next = next &+ 1 } else { mark(counter, .passed) }
         giveUp(now: now)
     }
+
+    /// Puts a packet that is to wait where `hold` told.
+    mutating func store(_ buffer: borrowing MutableSpan<UInt8>, _ packet: Range<Int>, in cell: Range<Int>) {
+        var span = cells.mutableSpan
+        span.copy(buffer, packet, to: cell.lowerBound)
+    }
+
+    /// Whether anything waits, be it only the place of something that was no packet.
+    var hasPackets: Bool { occupied > 0 }
+
+    /// Nothing more comes: all gaps are given up.
+    mutating func releaseAll() { boundary = .max - 1 }
 
     /// The next packet that may go, in `cells`; nil when the others have to wait, or there are none.
     public mutating func nextReleased() -> Range<Int>? {

@@ -18,6 +18,20 @@ extension MutableSpan where Element == UInt8 {
         raw.storeBytes(of: value.bigEndian, toByteOffset: offset, as: Integer.self)
     }
 
+    /// Copies a range of bytes to `offset`; traps outside either.
+    mutating func copy(_ source: Span<UInt8>, _ range: Range<Int>, to offset: Int) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= source.count)
+        precondition(offset >= 0 && range.count <= count - offset)
+        if range.isEmpty { return }
+        // SAFETY: both ranges were just checked, and two spans that can be used at once do not overlap.
+        unsafe withUnsafeMutableBufferPointer { target in
+            unsafe source.withUnsafeBufferPointer { source in
+                unsafe (target.baseAddress! + offset).update(
+                    from: source.baseAddress! + range.lowerBound, count: range.count)
+            }
+        }
+    }
+
     /// Copies a range of another buffer to `offset`; traps outside either.
     @inline(__always)
     mutating func copy(_ source: borrowing MutableSpan<UInt8>, _ range: Range<Int>, to offset: Int) {

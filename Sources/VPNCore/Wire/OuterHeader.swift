@@ -87,6 +87,21 @@ public struct OuterHeader: Hashable, Sendable {
         buffer.store(word, at: offset + 8)
     }
 
+    /// Where the receiver index lies.
+    private static var indexOffset: Int { 4 }
+
+    /// Gives the datagram at `offset` another receiver index. What authenticates DATA is the session's own one (§9).
+    @inline(__always)
+    static func address(_ buffer: inout MutableSpan<UInt8>, at offset: Int, to index: UInt32) {
+        buffer.store(index, at: offset + indexOffset)
+    }
+
+    /// The same for a whole datagram.
+    static func address(_ datagram: inout [UInt8], to index: UInt32) {
+        var span = datagram.mutableSpan
+        address(&span, at: 0, to: index)
+    }
+
     /// The 16 bytes.
     public var encoded: [UInt8] {
         [prefix, word].flatMap { value in

@@ -110,6 +110,14 @@ struct EventLog {
                 .warning, "datagrams of a peer came from an address where it is not: repeated by somebody on the way",
                 "path.kept", nil,
                 ["peer_name": "\(name)", "endpoint": .address(carrier), "refused": .address(other)])
+        case .patchChanged(_, let name, let patch, let carrier, let state):
+            let isLost = state == .suspect || state == .down
+            line(
+                isLost ? .warning : .info, "a path to a peer is \(state.rawValue)", "quilt.path", nil,
+                [
+                    "peer_name": "\(name)", "path": .stringConvertible(patch), "endpoint": .address(carrier),
+                    "state": "\(state.rawValue)",
+                ])
         case .peerSilent(_, let name, let missed):
             line(
                 .warning, "peer is silent: new handshake", "peer.silent", nil,

@@ -118,8 +118,10 @@ public actor Node {
                 waker.yield(.resolved(name, endpoints))
             }
         } catch { throw NodeFailure(error) }
+        var parameters = plan.parameters
+        parameters.workers = engine.workers
         machine = NodeStateMachine(
-            signer: identity.signer, cryptography: cryptography, parameters: plan.parameters, pins: knownPeers.pins,
+            signer: identity.signer, cryptography: cryptography, parameters: parameters, pins: knownPeers.pins,
             peers: plan.peers, now: MonotonicClock.now)
         machine.updateRevoked(revocations.ids, now: MonotonicClock.now)
         relayFiles = RelayFiles(configuration.directory)

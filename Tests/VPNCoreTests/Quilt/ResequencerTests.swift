@@ -32,7 +32,10 @@ private struct Receiver {
         }
         switch verdict {
         case .deliver: delivered.append((counter, now))
-        case .hold(let range): resequencer.cells.replaceSubrange(range, with: bytes)
+        case .hold(let range):
+            var bytes = bytes
+            let span = bytes.mutableSpan
+            resequencer.store(span, 0..<length, in: range)
         case .full: Issue.record("full twice")
         }
         drain(now: now)

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// One carrier of a quilt (§9): where it goes, what went and came there, and what was learnt of it. It decides nothing.
+
+struct Patch: Sendable {
+    struct Count: Equatable, Sendable {
+        var packets: UInt64 = 0
+        var bytes: UInt64 = 0
+
+        mutating func add(_ packets: Int, _ bytes: Int) {
+            self.packets &+= UInt64(packets)
+            self.bytes &+= UInt64(bytes)
+        }
+    }
+
+    var carrier: Carrier
+    /// By which datagrams find this patch of the session at the peer.
+    var remoteIndex: UInt32
+    /// The longest inner packet that its join has shown to pass, in bytes.
+    var mtu: Int
+    var health: PatchHealth
+    var estimator = PatchEstimator()
+    /// DATA datagrams and bytes of UDP payload.
+    var sent = Count()
+    var received = Count()
+    /// Bytes of the longest datagram that went since the last probe: the next one is as long, so that a way which lets short ones
+    /// pass alone is not taken for one that carries.
+    var longest = 0
+    /// The scheduler's account when probes went.
+    private var accounts: [(number: UInt32, account: TimeSpan)] = []
+    /// Of probes that came: microseconds between the clocks plus the way here, smoothed, and by how much that varies.
+    private(set) var transit: Int64?
+    private(set) var jitter: Int64 = 0
+    /// When anything authentic came on it.
+    var heard: Instant?
+
+    init(carrier: Carrier, remoteIndex: UInt32, mtu: Int, now: Instant) {
+        self.carrier = carrier
+        self.remoteIndex = remoteIndex
+        self.mtu = mtu
+        health = PatchHealth(now: now)
+    }
+
+    var carries: Bool { health.state == .up }
+
+    /// When its state may change by time alone.
+    var deadline: Instant? {
+        health.deadline(roundTrip: estimator.roundTrip, unansweredSince: estimator.unansweredSince)
+    }
+
+    mutating func probe(_ number: UInt8, account: TimeSpan, now: Instant) -> PatchProbe {
+        let probe = estimator.probe(patch: number, packets: sent.packets, bytes: sent.bytes, now: now)
+        accounts.append((probe.number, account))
+        if accounts.count > Limits.patchProbesKept { accounts.removeFirst() }
+        return probe
+    }
+
+    /// Nil for a report that is not believed; else what the account was when its probe went.
+    mutating func receive(_ report: PatchReport, now: Instant) -> TimeSpan? {
+        guard estimator.receive(report, now: now) else { return nil }
+        guard let place = accounts.firstIndex(where: { $0.number == report.number }) else { return .zero }
+        let account = accounts[place].account
+        accounts.removeFirst(place + 1)
+        return account
+    }
+
+    /// A probe of the peer's: how long the way here takes.
+    mutating func arrived(_ probe: PatchProbe, now: Instant) {
+        let sample = Int64(bitPattern: now.nanoseconds / 1000 &- probe.sentAt)
+        guard let before = transit else { return transit = sample }
+        let change = sample.subtractingReportingOverflow(before)
+        guard !change.overflow, change.partialValue.magnitude < 1 << 40 else { return transit = sample }
+        transit = before + change.partialValue / 4
+        jitter += (Int64(change.partialValue.magnitude) - jitter) / 8
+    }
+}

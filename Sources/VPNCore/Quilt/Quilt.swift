@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The patches of one session (§9), as threads share them: workers send and count by it, the control side adds and takes away. What is
+// known of them: QuiltState.
+
+internal import VPNLock
+
+/// One session's carriers. Only sessions that have more than one have this.
+public final class Quilt: Sendable {
+    public let session: Session
+    private let state: Guarded<QuiltState>
+
+    init(_ session: Session, _ configuration: QuiltConfiguration) {
+        self.session = session
+        state = Guarded(QuiltState(configuration))
+        repairs = configuration.scheduler == .fec
+    }
+
+    /// Whether repairs go with packets.
+    let repairs: Bool
+
+    func withState<Result: Sendable>(_ body: (inout QuiltState) -> Result) -> Result {
+        state.withLock { state in body(&state) }
+    }
+
+    /// Seals a frame for a patch; nil if the sending key reached its hard limit.
+    /// - Parameters:
+    ///   - size: bytes of the datagram, at least; 0 for what the frame takes.
+    ///   - padding: of a frame that is longer than that.
+    func seal(
+        _ type: FrameType, _ payload: [UInt8], for way: QuiltState.Way, size: Int = 0, padding: PaddingPolicy = .none,
+        now: Instant
+    ) -> [UInt8]? {
+        let wanted = size - Limits.outerHeader - Limits.tag
+        let isPadded = wanted > Limits.frameHeader + payload.count
+        guard
+            var datagram = session.sealFrame(
+                type: type, payload: payload, padding: isPadded ? .buckets([wanted]) : padding,
+                ceiling: isPadded ? wanted : way.mtu + Limits.frameHeader, now: now)
+        else { return nil }
+        OuterHeader.address(&datagram, to: way.remoteIndex)
+        let bytes = datagram.count
+        withState { $0.sent(bytes, on: way.patch) }
+        return datagram
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The receiving side of one session's quilt on one worker (§9): the order of its packets, what repairs bring back, and how much came by
+// which patch. One thread; what others see of it is in the Quilt.
+
+struct QuiltReceiver {
+    let quilt: Quilt
+    var resequencer: Resequencer
+    private var decoder: RepairDecoder?
+    /// Packets that repairs brought back and that are still to be told.
+    private(set) var repaired: [[UInt8]] = []
+
+    init(_ quilt: Quilt) {
+        self.quilt = quilt
+        resequencer = Resequencer(cell: Limits.usualPathMTU)
+    }
+
+    /// A probe came: how far apart patches are may have changed.
+    mutating func adjust() {
+        let (skew, jitter) = quilt.withState { $0.disorder }
+        resequencer.adjust(skew: skew, jitter: jitter)
+        let statistics = resequencer.statistics
+        quilt.withState { $0.resequencing = statistics }
+    }
+
+    // MARK: - Repairs
+
+    /// A packet that came, for repairs of others. Nothing is kept before the first repair has come.
+    mutating func note(_ packet: [UInt8], under counter: UInt64) {
+        guard decoder != nil else { return }
+        keep(decoder!.received(packet, under: counter))
+    }
+
+    var keepsPackets: Bool { decoder != nil }
+
+    /// A repair that came.
+    mutating func receive(_ message: RepairMessage) {
+        if decoder == nil { decoder = RepairDecoder() }
+        keep(decoder!.received(message))
+    }
+
+    private mutating func keep(_ found: [(counter: UInt64, packet: [UInt8])]) {
+        // §9: a packet that was rebuilt marks its counter, so that a late original drops.
+        for (counter, packet) in found where quilt.session.markReceived(counter) { repaired.append(packet) }
+    }
+
+    mutating func takeRepaired() -> [UInt8]? { repaired.isEmpty ? nil : repaired.removeFirst() }
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an end knows of the patches of one session (§9): which there are, how they do, what goes by which, and when they are asked. It
+// seals nothing and moves no bytes; threads share it by `Quilt`.
+
+struct QuiltState: Sendable {
+    /// Where a datagram goes.
+    struct Way: Equatable, Sendable {
+        var patch: Int
+        var carrier: Carrier
+        var remoteIndex: UInt32
+        /// Of inner packets, in bytes.
+        var mtu: Int
+    }
+
+    /// A probe that is due.
+    struct DueProbe: Equatable, Sendable {
+        var way: Way
+        var probe: PatchProbe
+        /// Bytes of the datagram that it is to go in, at least.
+        var size: Int
+    }
+
+    /// By number; nil where there is none.
+    private(set) var patches = [Patch?](repeating: nil, count: Limits.patches)
+    private var scheduler: PatchScheduler
+    private let deadline: TimeSpan?
+    /// When a packet went or came last.
+    private var lastPacket: Instant?
+    private var sentLately = SentDatagrams()
+    /// What a silent patch may have lost, and where it goes now.
+    private var again: [(datagram: [UInt8], way: Way)] = []
+    /// Datagrams that went a second time for that, since the session began.
+    private(set) var sentAgain: UInt64 = 0
+    /// What the receiver's order costs, as the worker that has it told last.
+    var resequencing = Resequencer.Statistics()
+
+    init(_ configuration: QuiltConfiguration) {
+        scheduler = PatchScheduler(configuration.scheduler, doublesSmallOnly: configuration.doublesSmallOnly)
+        deadline = configuration.deadline
+    }
+
+    var kind: QuiltScheduler { scheduler.kind }
+    var numbers: [Int] { patches.indices.filter { patches[$0] != nil } }
+
+    // MARK: - Which there are
+
+    /// A patch has shown that it carries, both ways; or carries from elsewhere now. What was known of it otherwise goes on.
+    mutating func join(_ number: Int, _ carrier: Carrier, remoteIndex: UInt32, mtu: Int, now: Instant) {
+        if var patch = patches[number], patch.carrier == carrier, patch.remoteIndex == remoteIndex {
+            patch.mtu = mtu
+            patches[number] = patch
+        } else {
+            patches[number] = Patch(carrier: carrier, remoteIndex: remoteIndex, mtu: mtu, now: now)
+        }
+        _ = patches[number]?.health.answered(now: now)
+        patches[number]?.heard = now
+        refresh()
+    }
+
+    /// The carrier that the session was made on is another one: what was known of the way is of no use.
+    mutating func moveFirst(to carrier: Carrier) {
+        guard let first = patches[0], first.carrier != carrier else { return }
+        var patch = Patch(carrier: carrier, remoteIndex: first.remoteIndex, mtu: first.mtu, now: first.heard ?? .origin)
+        (patch.sent, patch.received, patch.heard) = (first.sent, first.received, first.heard)
+        _ = patch.health.answered(now: first.heard ?? .origin)
+        patches[0] = patch
+        refresh()
+    }
+
+    mutating func remove(_ number: Int) {
+        patches[number] = nil
+        refresh()
+    }
+
+    // MARK: - Packets
+
+    private func way(_ number: Int) -> Way? {
+        patches[number].map {
+            Way(patch: number, carrier: $0.carrier, remoteIndex: $0.remoteIndex, mtu: $0.mtu)
+        }
+    }
+
+    /// Where a packet's datagram goes, and where its copy; nil where no patch carries. It counts as sent.
+    mutating func choose(
+        for datagram: [UInt8], flow: UInt32, isExpress: Bool, now: Instant
+    ) -> (first: Way, copy: Way?)? {
+        let bytes = datagram.count
+        guard let choice = scheduler.choose(flow: flow, bytes: bytes, isExpress: isExpress, now: now),
+            let first = way(choice.first)
+        else { return nil }
+        count(bytes, on: choice.first, now: now)
+        // What went twice needs no third time.
+        if choice.copy == nil {
+            sentLately.keep(datagram, patch: choice.first, order: patches[choice.first]!.sent.packets)
+        }
+        let copy = choice.copy.flatMap { way($0) }
+        if let copy { count(bytes, on: copy.patch, now: now) }
+        return (first, copy)
+    }
+
+    /// Another patch for what may be lost with this one; it counts as sent.
+    mutating func other(than patch: Int, bytes: Int, now: Instant) -> Way? {
+        guard let number = scheduler.other(than: patch, bytes: bytes, now: now), let way = way(number) else {
+            return nil
+        }
+        count(bytes, on: number, now: now)
+        return way
+    }
+
+    private mutating func count(_ bytes: Int, on number: Int, now: Instant) {
+        patches[number]!.sent.add(1, bytes)
+        patches[number]!.longest = max(patches[number]!.longest, bytes)
+        wake(now: now)
+    }
+
+    /// A frame of no packet went on a patch.
+    mutating func sent(_ bytes: Int, on number: Int) { patches[number]?.sent.add(1, bytes) }
+
+    /// DATA came on a patch.
+    mutating func received(packets: Int, bytes: Int, hasPayload: Bool, on number: Int, now: Instant) {
+        guard patches[number] != nil else { return }
+        patches[number]!.received.add(packets, bytes)
+        patches[number]!.heard = now
+        if hasPayload { wake(now: now) }
+    }
+
+    /// A packet after a pause: patches are looked at more often from now on.
+    private mutating func wake(now: Instant) {
+        if !isBusy(now: now) {
+            for number in patches.indices { patches[number]?.health.becameBusy(now: now) }
+        }
+        lastPacket = now
+    }
+
+    private func isBusy(now: Instant) -> Bool { lastPacket.map { now.since($0) < Limits.quiltBusyFor } ?? false }
+
+    /// The best way for a frame of the control side: any patch that carries, the first of them if possible.
+    var spoken: Way? {
+        let number = patches.indices.first { patches[$0]?.carries == true }
+        return number.flatMap { way($0) }
+    }
+
+    // MARK: - Probes
+
+    /// When `advance` or `nextProbe` have something to do.
+    var due: Instant {
+        var due = Instant(nanoseconds: .max)
+        for case let patch? in patches {
+            due = min(due, patch.health.nextProbe)
+            if let deadline = patch.deadline { due = min(due, deadline) }
+        }
+        return due
+    }
+
+    /// What the time changes.
+    mutating func advance(now: Instant) {
+        var (isChanged, silent) = (false, [Int]())
+        for number in patches.indices {
+            guard let patch = patches[number] else { continue }
+            let change = patches[number]!.health.advance(
+                roundTrip: patch.estimator.roundTrip, unansweredSince: patch.estimator.unansweredSince, now: now)
+            if change != nil { isChanged = true }
+            if change == .suspect { silent.append(number) }
+        }
+        if isChanged { refresh() }
+        for number in silent { sendAgain(from: number, now: now) }
+    }
+
+    /// What went by a patch and was not reported goes by another one (§9).
+    private mutating func sendAgain(from number: Int, now: Instant) {
+        guard let reported = patches[number]?.estimator.reported else { return }
+        for datagram in sentLately.take(patch: number, after: reported, bytes: Limits.sentAgainBytes) {
+            guard let way = other(than: number, bytes: datagram.count, now: now) else { return }
+            again.append((datagram, way))
+            sentAgain += 1
+        }
+    }
+
+    /// A datagram that goes again; nil if there is no other.
+    mutating func nextAgain() -> (datagram: [UInt8], way: Way)? { again.isEmpty ? nil : again.removeFirst() }
+
+    /// The next probe that is due; nil if none is.
+    mutating func nextProbe(now: Instant) -> DueProbe? {
+        guard let number = patches.indices.first(where: { patches[$0].map { $0.health.nextProbe <= now } ?? false }),
+            let way = way(number)
+        else { return nil }
+        let account = scheduler.account(patch: number, now: now)
+        let probe = patches[number]!.probe(UInt8(number), account: account, now: now)
+        let size = patches[number]!.longest
+        patches[number]!.longest = 0
+        // Spread by their numbers: nobody has to be kept from guessing when.
+        let random = UInt8(truncatingIfNeeded: (probe.number &+ UInt32(number) &* 97) &* 0x9E37_79B1 >> 24)
+        patches[number]!.health.probed(isBusy: isBusy(now: now), random: random, now: now)
+        return DueProbe(way: way, probe: probe, size: size)
+    }
+
+    /// The answer to a probe that came on a patch; nil for one of a patch that there is not.
+    mutating func answer(_ probe: PatchProbe, now: Instant) -> (report: PatchReport, way: Way)? {
+        let number = Int(probe.patch)
+        guard patches[number] != nil, let way = way(number) else { return nil }
+        patches[number]!.arrived(probe, now: now)
+        let received = patches[number]!.received
+        let report = PatchReport(
+            answering: probe, receivedAt: now.nanoseconds / 1000, packets: received.packets, bytes: received.bytes)
+        return (report, way)
+    }
+
+    /// False for a report that is not believed.
+    mutating func receive(_ report: PatchReport, now: Instant) -> Bool {
+        let number = Int(report.patch)
+        guard let account = patches[number]?.receive(report, now: now) else { return false }
+        _ = patches[number]!.health.answered(now: now)
+        refresh()
+        scheduler.correct(patch: number, measured: patches[number]!.estimator.queue, expected: account, now: now)
+        return true
+    }
+
+    // MARK: - Conditions
+
+    /// What was learnt goes into the choice.
+    private mutating func refresh() {
+        let least = patches.compactMap { $0?.carries == true ? $0?.estimator.offset : nil }.min()
+        scheduler.update(
+            patches.map { patch in
+                var condition = PatchCondition()
+                guard let patch else {
+                    condition.state = .down
+                    return condition
+                }
+                let estimator = patch.estimator
+                condition.state = patch.health.state
+                condition.roundTrip = estimator.roundTrip ?? condition.roundTrip
+                condition.variation = estimator.variation
+                condition.lossPerMille = estimator.lossPerMille
+                if let own = estimator.offset, let least, own > least {
+                    condition.delay = TimeSpan(nanoseconds: UInt64(min(own &- least, 10_000_000)) * 1000)
+                }
+                if let capacity = estimator.capacity {
+                    (condition.rate, condition.isRateKnown) = (capacity + capacity / Limits.patchCapacityTried, true)
+                } else {
+                    condition.rate = estimator.delivered
+                }
+                return condition
+            })
+    }
+
+    /// How much packets of several patches may be apart when they come: of the slowest over the fastest one's way here, and what
+    /// that varies by.
+    var disorder: (skew: TimeSpan, jitter: TimeSpan) {
+        if let deadline { return (deadline, .zero) }
+        let live = patches.compactMap { $0?.carries == true ? $0 : nil }
+        let transits = live.compactMap(\.transit)
+        guard let most = transits.max(), let least = transits.min() else { return (.zero, .zero) }
+        let skew = most.subtractingReportingOverflow(least)
+        let jitter = live.map(\.jitter).max() ?? 0
+        func span(_ microseconds: Int64) -> TimeSpan {
+            TimeSpan(nanoseconds: UInt64(max(0, min(microseconds, 10_000_000))) * 1000)
+        }
+        return (skew.overflow ? span(.max) : span(skew.partialValue), span(jitter))
+    }
+
+    /// Packets lost of a thousand on the patch that loses most.
+    var lossPerMille: Int { patches.compactMap { $0?.carries == true ? $0?.estimator.lossPerMille : nil }.max() ?? 0 }
+
+    /// The longest inner packet that every further patch carries; nil where there is none.
+    var mtu: Int? { patches.dropFirst().compactMap { $0?.mtu }.min() }
+}
