@@ -282,12 +282,16 @@ public enum Limits {
     static let patchProbesKept = 32
     /// How long the shortest round trip counts.
     static let patchShortestKept = TimeSpan.seconds(10)
+    /// Losses of a thousand by which a patch is known to have more than it can do.
+    static let patchLossTold = 100
     /// How long it is believed what a patch can do, once it had more than that.
     static let patchCapacityKept = TimeSpan.seconds(20)
     /// What is asked of it is a twentieth more: it may have become better.
     static let patchCapacityTried: UInt64 = 20
     /// Since its last packet a quilt is busy for so long.
     static let quiltBusyFor = TimeSpan.seconds(2)
+    /// How long an end that wants patches waits for those of the other end, in a session that this began.
+    static let quiltTakeover = TimeSpan.seconds(2)
     /// A patch of the peer's that nobody hears of for so long is forgotten.
     static let patchForgotten = TimeSpan.seconds(60)
     /// Questions of a join wait so long, doubled each time; then it rests.

@@ -49,7 +49,11 @@ extension NodeStateMachine {
         guard keys != nil || trust.policy.trustsOnFirstUse || peer.configuration.isBootstrap else { return }
         peer.retry = nil
         // Where the first patch is down, another one still goes there.
-        if peer.isDirect, let way = livePatch(peer), way.patch != 0 { peer.calling = way.carrier }
+        if peer.isDirect, let way = livePatch(peer), way.patch != 0 {
+            peer.calling = way.carrier
+            // It is good for the address that it was given to.
+            peer.token = nil
+        }
         let index = freshIndex(for: .initiation(slot))
         peer.initiation = InitiatorStateMachine(
             signer: signer, cryptography: cryptography, offers: parameters.offers, mtu: parameters.mtu,

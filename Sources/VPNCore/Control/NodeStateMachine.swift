@@ -263,7 +263,8 @@ public struct NodeStateMachine: ~Copyable {
             if let due = peer.path?.search.deadline { deadline = min(deadline, due) }
             if let due = peer.move?.deadline { deadline = min(deadline, due) }
             if let due = peer.cover { deadline = min(deadline, due) }
-            for making in peer.quilts.values { if let due = making.deadline { deadline = min(deadline, due) } }
+            if let due = peer.quiltWanted { deadline = min(deadline, due) }
+            for making in peer.quilts.values { deadline = min(deadline, making.deadline) }
         }
         return deadline
     }

@@ -48,6 +48,8 @@ struct Peer {
     var hasLeased = false
     /// The patches of its sessions (§9), by a session's index.
     var quilts: [UInt32: QuiltMaking] = [:]
+    /// When this end begins a session of its own, for want of patches in the other end's.
+    var quiltWanted: Instant?
     /// A carrier that the peer was heard on and that it has to prove.
     var move: PathMove?
     /// Until when no other carrier is looked at: the peer answered where it was.

@@ -25,7 +25,15 @@ public enum FrameType: UInt8, CaseIterable, Sendable {
 /// A frame found in a plaintext: its type and where its payload lies in the buffer.
 public struct FrameView: Hashable, Sendable {
     public var type: FrameType
+    /// Of an inner packet on a quilt: so many counters before its own bring no packet (§9); else 0.
+    var skipped: UInt8 = 0
     public var payload: Range<Int>
+
+    init(type: FrameType, skipped: UInt8 = 0, payload: Range<Int>) {
+        self.type = type
+        self.skipped = skipped
+        self.payload = payload
+    }
 }
 
 enum Frame {
@@ -42,23 +50,26 @@ enum Frame {
         let start = plaintext.lowerBound + Limits.frameHeader
         let end = start + Int(header & 0xFFFF)
         guard end <= plaintext.upperBound else { return .malformed(.frameLength) }
-        // Flag bits that are not listed are zero, and none is listed.
-        guard header >> 16 & 0xFF == 0 else { return .malformed(.frameFlags) }
+        let flags = UInt8(truncatingIfNeeded: header >> 16)
+        // They are a number where packets are put in order, and zero elsewhere.
+        guard flags == 0 || header >> 24 == FrameType.ip.rawValue else { return .malformed(.frameFlags) }
         var offset = end
         while offset < plaintext.upperBound {
             guard buffer[offset] == 0 else { return .malformed(.padding) }
             offset += 1
         }
         guard let type = FrameType(rawValue: UInt8(header >> 24)) else { return .malformed(.unknownFrameType) }
-        return .frame(FrameView(type: type, payload: start..<end))
+        return .frame(FrameView(type: type, skipped: flags, payload: start..<end))
     }
 
     /// Writes header and padding around a payload that is already in place; the room must be there.
     @inline(__always)
     static func encode(
-        _ type: FrameType, _ buffer: inout MutableSpan<UInt8>, payload: Range<Int>, plaintextEnd: Int
+        _ type: FrameType, _ buffer: inout MutableSpan<UInt8>, payload: Range<Int>, plaintextEnd: Int,
+        skipped: UInt8 = 0
     ) {
-        let header = UInt32(type.rawValue) << 24 | UInt32(truncatingIfNeeded: payload.count)
+        let header =
+            UInt32(type.rawValue) << 24 | UInt32(skipped) << 16 | UInt32(truncatingIfNeeded: payload.count)
         buffer.store(header, at: payload.lowerBound - Limits.frameHeader)
         var offset = payload.upperBound
         while offset < plaintextEnd {

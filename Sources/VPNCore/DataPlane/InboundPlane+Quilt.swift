@@ -58,6 +58,7 @@ extension InboundPlane {
             }
             return verdict(on: opened, of: session, &buffer, now)
         }
+        if frame.skipped > 0 { weaves[weave]!.resequencer.skip(Int(frame.skipped), before: counter) }
         if weaves[weave]!.keepsPackets {
             weaves[weave]!.note(copy(buffer, frame.payload), under: counter)
             if !weaves[weave]!.repaired.isEmpty { release(weave) }

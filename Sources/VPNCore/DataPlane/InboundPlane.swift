@@ -295,6 +295,7 @@ public struct InboundPlane {
         _ frame: FrameView, from session: SessionReference, _ buffer: inout MutableSpan<UInt8>, _ now: Instant
     ) -> InboundOutcome {
         switch frame.type {
+        case .ip where frame.skipped != 0 && weave < 0: violation(session, .frameFlags)
         case .ip: deliver(frame.payload, from: session, &buffer, now)
         case .pad: .consumed
         default: .control(session.retained, frame.type, frame.payload)

@@ -166,6 +166,7 @@ public struct OutboundPlane {
         // Sealing is in place: what is asked of the packet itself is asked before.
         let flow = quilt == nil ? 0 : FlowHash.of(buffer, packet)
         let isExpress = quilt != nil && TrafficClass.of(buffer, at: packet.lowerBound) >> 2 == TrafficClass.express
+        let skipped = quilt?.skipped(before: turn.counter) ?? 0
         let kept = quilt?.repairs == true ? OutboundPlane.copy(buffer, packet) : nil
         // Closures here use locals only: one that captures `self` makes the compiler copy all of it.
         let padding = padding
@@ -173,7 +174,7 @@ public struct OutboundPlane {
             session.withObject {
                 $0.seal(
                     &buffer, type: .ip, payload: packet, counter: turn.counter, key: key, padding: padding,
-                    ceiling: mtu + Limits.frameHeader)
+                    ceiling: mtu + Limits.frameHeader, skipped: skipped)
             }
         }
         if tallied != session {

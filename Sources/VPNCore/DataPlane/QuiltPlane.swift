@@ -18,11 +18,13 @@ struct QuiltPlane {
 
     mutating func apply(_ command: DataPlaneCommand) {
         switch command {
-        case .quilt(let quilt), .patch(let quilt, _, _):
+        case .quilt(let quilt):
             // The worker that its datagrams come to, so that one alone asks.
             guard Int(quilt.session.localIndex % UInt32(workers)) == worker, !quilts.contains(where: { $0 === quilt })
             else { return }
             quilts.append(quilt)
+        // One that is not sent on any more is not asked about: that would keep it alive for ever.
+        case .activate(let session, _): quilts.removeAll { $0.session.peer == session.peer && $0.session !== session }
         case .retire(let index): quilts.removeAll { $0.session.localIndex == index }
         case .removePeer(let slot): quilts.removeAll { $0.session.peer == slot }
         default: break

@@ -97,11 +97,12 @@ public final class Session: Sendable {
     ///   - counter: reserved for this datagram alone.
     ///   - key: of the counter's phase.
     ///   - ceiling: the longest plaintext (frame header included) that padding may reach.
+    ///   - skipped: so many counters before this one bring no packet (§9).
     /// - Returns: where the datagram lies.
     @inline(__always)
     func seal(
         _ buffer: inout MutableSpan<UInt8>, type: FrameType, payload: Range<Int>, counter: UInt64,
-        key: SendingKey, padding: PaddingPolicy, ceiling: Int
+        key: SendingKey, padding: PaddingPolicy, ceiling: Int, skipped: UInt8 = 0
     ) -> Range<Int> {
         precondition(payload.count <= Limits.largestPayload)
         let longest = min(ceiling, Limits.largestPlaintext)
@@ -109,7 +110,7 @@ public final class Session: Sendable {
         let start = payload.lowerBound - Limits.frameHeader - Limits.outerHeader
         let end = start + Limits.outerHeader + plaintext + Limits.tag
         precondition(start >= 0 && end <= buffer.count)
-        Frame.encode(type, &buffer, payload: payload, plaintextEnd: end - Limits.tag)
+        Frame.encode(type, &buffer, payload: payload, plaintextEnd: end - Limits.tag, skipped: skipped)
         let bodyLength = UInt16(truncatingIfNeeded: end - start - Limits.outerHeader)
         OuterHeader(type: key.type, bodyLength: bodyLength, receiverIndex: remoteIndex, word: counter)
             .encode(into: &buffer, at: start)

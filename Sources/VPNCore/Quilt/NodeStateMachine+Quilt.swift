@@ -9,9 +9,12 @@ extension NodeStateMachine {
     /// A session became the current one: where the operator wants more ways there, they are asked for.
     mutating func beginQuilt(_ slot: PeerSlot, now: Instant) {
         guard let peer = peers[slot], let wanted = peer.configuration.quilt, let held = peer.ring.current,
-            held.summary.role == .initiator, peer.isDirect, peer.quilts[held.session.localIndex] == nil,
-            let carrier = peer.carrier
+            peer.isDirect, peer.quilts[held.session.localIndex] == nil, let carrier = peer.carrier
         else { return }
+        // Only the initiator adds: where the other end began the session and adds nothing, this end begins one of its own.
+        peers[slot]?.quiltWanted =
+            held.summary.role == .responder && !wanted.ways.isEmpty ? now + Limits.quiltTakeover : nil
+        guard held.summary.role == .initiator else { return }
         var ways = wanted.ways.map { Carrier.udp($0) }
         if let endpoint = peer.configuration.endpoint, !ways.contains(.udp(endpoint)) {
             ways.insert(.udp(endpoint), at: 0)
@@ -46,11 +49,23 @@ extension NodeStateMachine {
 
     /// Says what is due of joins, and tells what became of patches.
     mutating func advanceQuilts(_ slot: PeerSlot, now: Instant) {
+        if let due = peers[slot]?.quiltWanted, due <= now {
+            peers[slot]?.quiltWanted = nil
+            if let current = peers[slot]?.ring.current, current.summary.role == .responder,
+                peers[slot]?.quilts[current.session.localIndex]?.guests.isEmpty ?? true
+            {
+                // Until it has become one: an attempt may lose against one of the other end.
+                peers[slot]?.quiltWanted = now + Limits.quiltTakeover * 5
+                initiate(slot, now: now)
+            }
+        }
         guard let peer = peers[slot], !peer.quilts.isEmpty else { return }
         for (index, making) in peer.quilts.sorted(by: { $0.key < $1.key }) {
-            guard let due = making.deadline, due <= now else { continue }
+            guard making.deadline <= now else { continue }
             if let current = peer.ring.current, current.session.localIndex == index {
                 advanceJoins(current, slot: slot, now: now)
+            } else {
+                peers[slot]?.quilts[index]?.isOver = true
             }
             guard peers[slot]?.quilts[index]?.nextLook ?? now <= now else { continue }
             peers[slot]?.quilts[index]?.nextLook = now + Limits.maintenanceTick

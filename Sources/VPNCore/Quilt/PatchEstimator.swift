@@ -156,12 +156,15 @@ struct PatchEstimator: Sendable {
         rates.removeAll { now.since($0.at) > window || $0.rate <= sample }
         rates.append((now, sample))
         delivered = rates.map(\.rate).max() ?? 0
-        // A queue that stands: the way is longer than the shortest one by more than jitter explains.
-        isSaturated = queue > max(Limits.patchQueueTold, jitter * 4) || lossPerMille > 20
+        // A queue that stands: the way is longer than the shortest one by more than jitter explains. Who drops instead of queueing
+        // shows it by losses that no radio has.
+        isSaturated = queue > max(Limits.patchQueueTold, jitter * 4) || lossPerMille > Limits.patchLossTold
         if isSaturated {
             (capacity, saturatedAt) = (delivered, now)
         } else if let known = capacity {
-            capacity = now.since(saturatedAt) > Limits.patchCapacityKept ? nil : max(known, delivered)
+            // Well used and without a queue, it can do more than was thought.
+            let more = sample > known / 16 * 15 ? known + known / 16 : known
+            capacity = now.since(saturatedAt) > Limits.patchCapacityKept ? nil : max(more, delivered)
         }
     }
 }

@@ -2,6 +2,7 @@
 // The patches of one session (§9), as threads share them: workers send and count by it, the control side adds and takes away. What is
 // known of them: QuiltState.
 
+internal import Synchronization
 internal import VPNLock
 
 /// One session's carriers. Only sessions that have more than one have this.
@@ -15,11 +16,22 @@ public final class Quilt: Sendable {
         repairs = configuration.scheduler == .fec
     }
 
+    /// Of the last packet; 0 before the first.
+    private let lastPacket = Atomic<UInt64>(0)
+
     /// Whether repairs go with packets.
     let repairs: Bool
 
     func withState<Result: Sendable>(_ body: (inout QuiltState) -> Result) -> Result {
         state.withLock { state in body(&state) }
+    }
+
+    /// How many counters between a packet and the one before it bring something else: whoever receives need not wait for them. Where
+    /// two threads send at once it may be too many, which costs disorder among flows of different threads.
+    func skipped(before counter: UInt64) -> UInt8 {
+        let last = lastPacket.exchange(counter, ordering: .relaxed)
+        guard last != 0, counter > last else { return 0 }
+        return UInt8(clamping: counter - last - 1)
     }
 
     /// Seals a frame for a patch; nil if the sending key reached its hard limit.

@@ -22,7 +22,12 @@ struct QuiltMaking {
     /// When to look whether that changed.
     var nextLook: Instant
 
-    var deadline: Instant? { joins.map(\.deadline).min().map { min($0, nextLook) } ?? nextLook }
+    /// The session is not sent on any more: what is there goes on, and nothing new is begun.
+    var isOver = false
+
+    var deadline: Instant {
+        isOver ? nextLook : joins.map(\.deadline).min().map { min($0, nextLook) } ?? nextLook
+    }
 
     /// The indices that this end gave out.
     var indices: [UInt32] { joins.map(\.localIndex) + guests.values.map(\.localIndex) }

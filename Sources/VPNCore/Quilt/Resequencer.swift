@@ -105,6 +105,11 @@ public struct Resequencer: Sendable {
             self.next = next &+ 1
             return .deliver
         }
+        // It was said to be none: whoever sent was mistaken, or lies.
+        if !slots.isEmpty, counter &- next < UInt64(Self.capacity), slots[place(counter)] == .passed {
+            statistics.late += 1
+            return .deliver
+        }
         giveUp(now: now)
         if occupied == 0, boundary >= counter {
             // All before it came or was lost, and nobody waits.
@@ -135,6 +140,16 @@ public struct Resequencer: Sendable {
         guard let next, counter >= next else { return }
         if counter == next { self.next = next &+ 1 } else { mark(counter, .passed) }
         giveUp(now: now)
+    }
+
+    /// So many counters before this one bring no packet, says who sent it.
+    mutating func skip(_ count: Int, before counter: UInt64) {
+        guard let first = next, counter > first else { return }
+        var skipped = max(first, counter > UInt64(count) ? counter - UInt64(count) : 0)
+        while skipped < counter {
+            if skipped == next { next = skipped + 1 } else { mark(skipped, .passed) }
+            skipped += 1
+        }
     }
 
     /// Puts a packet that is to wait where `hold` told.
@@ -258,7 +273,11 @@ public struct Resequencer: Sendable {
             queue = Array(repeating: (0, .origin), count: Self.capacity)
             cells = Array(repeating: 0, count: Self.capacity * cell)
         }
-        precondition(slots[place(counter)] == .empty, "a counter that came before")
+        // What was told to be nothing may come yet; a packet never twice.
+        guard slots[place(counter)] == .empty else {
+            precondition(slot == .passed, "a counter that came before")
+            return
+        }
         slots[place(counter)] = slot
         occupied += 1
     }

@@ -51,7 +51,7 @@ private struct Path {
         var path = Path()
         for step in 0..<100 { _ = path.round(step * 100, packets: 100, lost: 3) }
         #expect((27...33).contains(path.estimator.lossPerMille))
-        #expect(path.estimator.isSaturated)
+        #expect(!path.estimator.isSaturated, "a radio loses as much")
         var slow = Path()
         for step in 0..<20 { _ = slow.round(step * 100, packets: 10) }
         #expect(!slow.estimator.isSaturated)

@@ -66,6 +66,16 @@ final class QuiltScenario {
         host.quilt(of: 0, now: network.now)?.patches.filter { $0.state == .up }.count ?? 0
     }
 
+    /// What a host knows of its patches, for a failing test.
+    func summary(_ host: VirtualHost) -> String {
+        guard let snapshot = host.quilt(of: 0, now: network.now) else { return "no quilt" }
+        let patches = snapshot.patches.map { patch in
+            "\(patch.number) \(patch.state) rtt \(patch.roundTrip?.seconds ?? 0) loss \(patch.lossPerMille) "
+                + "rate \(patch.rate * 8 / 1000) kbit/s \(patch.isRateKnown) sent \(patch.packetsSent)"
+        }
+        return patches.joined(separator: ", ") + "; again \(snapshot.sentAgain)"
+    }
+
     // MARK: - Traffic
 
     private(set) var sent: UInt32 = 0

@@ -89,14 +89,14 @@ func way(_ milliseconds: Int, _ megabits: Double = 0, loss: Double = 0, jitter: 
         let quilt = QuiltScenario(seed: 5, ways: [way(rates.1, rates.0), way(rates.3, rates.2)])
         #expect(quilt.stitch())
         // Until it is known what the ways can do.
-        quilt.load(megabits: rates.0 + rates.2, for: .seconds(2))
+        quilt.load(megabits: rates.0 + rates.2, for: .milliseconds(1500))
         quilt.network.run(for: .seconds(1))
         let first = Int(quilt.sent)
-        // 1200 bytes within are 1236 on the way.
-        quilt.load(megabits: (rates.0 + rates.2) * 0.93, for: .seconds(3))
+        // 1200 bytes within are 1236 on the way: a load of 88 %.
+        quilt.load(megabits: (rates.0 + rates.2) * 0.85, for: .milliseconds(1500))
         quilt.network.run(for: .seconds(1))
         let (share, disorder) = outcome(quilt, from: first)
-        #expect(share >= 0.99, "\(share) of \(rates)")
+        #expect(share >= 0.99, "\(share) of \(rates): \(quilt.summary(quilt.alice)); \(quilt.scenario.describe())")
         #expect(disorder <= 0.001, "\(disorder) of \(rates)")
     }
 
@@ -114,9 +114,8 @@ func way(_ milliseconds: Int, _ megabits: Double = 0, loss: Double = 0, jitter: 
         }
         quilt.network.run(for: .seconds(1))
         #expect(quilt.bob.delivered.count == first + 2000)
-        for (sent, came) in zip(sentAt, quilt.bob.deliveredAt[first...]) {
-            #expect(came.since(sent) < .microseconds(10_300), "\(came.since(sent).nanoseconds / 1000) us")
-        }
+        let took = zip(sentAt, quilt.bob.deliveredAt[first...]).map { $1.since($0) }
+        #expect(took.max()! < .microseconds(10_300), "\(took.max()!.nanoseconds / 1000) us")
     }
 
     // MARK: - A way ends
@@ -130,14 +129,14 @@ func way(_ milliseconds: Int, _ megabits: Double = 0, loss: Double = 0, jitter: 
         let quilt = QuiltScenario(
             seed: seed, ways: [VPNCoreTests.way(10, 100), VPNCoreTests.way(15, 100)], scheduler: scheduler)
         guard quilt.stitch() else { return nil }
-        quilt.load(megabits: 10, for: .seconds(2) + .milliseconds(Int(seed % 400)))
+        quilt.load(megabits: 5, for: .seconds(1) + .milliseconds(Int(seed % 400)))
         let began = quilt.bob.deliveredAt.count
         switch end {
         case .both: quilt.cut = [way]
         case .there: quilt.cutThere = [way]
         case .longPackets: quilt.longestBytes[way] = 300
         }
-        quilt.load(megabits: 10, for: .seconds(3))
+        quilt.load(megabits: 5, for: .seconds(2))
         quilt.network.run(for: .seconds(1))
         let times = quilt.bob.deliveredAt[(began - 1)...].map { $0 }
         // Service goes on to the end.
@@ -145,7 +144,7 @@ func way(_ milliseconds: Int, _ megabits: Double = 0, loss: Double = 0, jitter: 
         return zip(times, times.dropFirst()).map { $1.since($0) }.max()
     }
 
-    @Test(arguments: End.allCases, 0..<12) func trafficMovesInTime(end: End, seed: Int) throws {
+    @Test(arguments: End.allCases, 0..<8) func trafficMovesInTime(end: End, seed: Int) throws {
         let found = try #require(gap(UInt64(seed) * 37, end, .edpf, lost: 1), "seed \(seed)")
         #expect(found <= .milliseconds(600), "\(found.seconds) s, seed \(seed)")
     }
@@ -161,10 +160,10 @@ func way(_ milliseconds: Int, _ megabits: Double = 0, loss: Double = 0, jitter: 
         #expect(quilt.stitch())
         for lost in [1, 2] {
             quilt.cut = [lost]
-            quilt.load(megabits: 1, for: .seconds(40))
+            quilt.load(megabits: 0.1, for: .seconds(40))
             #expect(quilt.patchesUp(quilt.alice) == 1 && quilt.scenario.carriesTraffic())
             quilt.cut = []
-            quilt.load(megabits: 1, for: .seconds(10))
+            quilt.load(megabits: 0.1, for: .seconds(10))
             #expect(quilt.patchesUp(quilt.alice) == 2 && quilt.patchesUp(quilt.bob) == 2)
         }
         #expect(quilt.alice.establishedSessions.count == 1, "no handshake was needed")
@@ -181,7 +180,8 @@ func way(_ milliseconds: Int, _ megabits: Double = 0, loss: Double = 0, jitter: 
         quilt.load(megabits: 1, for: .seconds(5))
         quilt.network.renew(0, at: quilt.alice)
         quilt.load(megabits: 1, for: .seconds(5))
-        #expect(quilt.alice.establishedSessions.count == 3)
+        #expect(
+            quilt.alice.establishedSessions.count == 3, "\(quilt.summary(quilt.alice)); \(quilt.scenario.describe())")
         #expect(quilt.patchesUp(quilt.alice) == 2 && quilt.scenario.carriesTraffic())
         quilt.cut = []
         #expect(quilt.stitch(within: .seconds(20)))
@@ -197,7 +197,7 @@ func way(_ milliseconds: Int, _ megabits: Double = 0, loss: Double = 0, jitter: 
         // Until the losses are known.
         quilt.load(megabits: 20, for: .seconds(3))
         let (first, bytes) = (Int(quilt.sent), quilt.alice.bytesSent)
-        quilt.load(megabits: 20, for: .seconds(10))
+        quilt.load(megabits: 20, for: .seconds(5))
         let took = Double(quilt.alice.bytesSent - bytes) / (Double(Int(quilt.sent) - first) * 1236)
         quilt.network.run(for: .seconds(1))
         let share = outcome(quilt, from: first).share
