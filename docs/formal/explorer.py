@@ -11,7 +11,8 @@ from protocol import (
     AES_ONLY, CHAINED, CONFIGURED, FLAG, NO_HARDWARE, NO_PSK, CIPHER, Head1, Head2, Identity, MadeS1, OpenedS2,
     Payload1, both_signatures, chaining1, choice, compose_s1, compose_s2, expand, identity, master, opening_keys,
     payload2, secrets, signed1, signed2, transcript3)
-from terms import Knowledge, ciphertext, constant, decapsulate, digest, name, public, sequence
+from terms import Knowledge, ciphertext, constant, decapsulate, digest, name, public
+from traces import show, show_head, show_head2
 
 A, B, M = identity("A"), identity("B"), identity("M")
 NOTHING = constant("empty")
@@ -236,12 +237,12 @@ class Explorer:
             chances = [(PSK, False)]
         elif payload.psk_id is CHAINED:
             # A responder that has restarted does not have it any more (§6): it is skipped.
-            chances.append((NEXT_PSK, True))
+            chances = [(NEXT_PSK, True)] + ([] if self.scenario.kept else chances)
         for psk, chained in chances:
             made = compose_s2(design, place, R, initiator, view1, h4, h5, ck1, psk, chained)
             who = next((i.label for i, _ in self.claimed if i.keys is initiator.keys), "somebody")
             yield made, (
-                f"{R.label} gets S1 {{{show_head(head, state)}}} with {origin}, takes it for {who}'s, sends S2 @{place}"
+                f"{R.label} gets S1 {{{show_head(head, state, OWN)}}} with {origin}, takes it for {who}'s, sends S2 @{place}"
                 + (" with the next_psk" if chained else ""))
 
     # I: what of all that the attacker can say it would take for the answer.
@@ -249,8 +250,8 @@ class Explorer:
     def _accepted_s2(self, state, knowledge, made):
         design = self.design
         answers = [r for r in state.responders if r is not None]
-        own = public("ecdh", OWN["scalar"])
-        points = {r.head.E_r for r in answers} | {own} | {m.head.E_i for m in state.initiators if isinstance(m, MadeS1)}
+        points = {r.head.E_r for r in answers} | {m.head.E_i for m in state.initiators if isinstance(m, MadeS1)}
+        points |= {public("ecdh", OWN["scalar"])} | ({A.B, B.B} if self.scenario.confusion else set())
         seen = sorted((t for t in knowledge.known if t.op == "ciphertext"), key=lambda t: t.number)
         to_ephemeral = [t for t in seen if t.args[0] is made.head.ek_e] + [ciphertext(made.head.ek_e, OWN["coins"])]
         to_static = [t for t in seen if t.args[0] is made.initiator.k] + [ciphertext(made.initiator.k, OWN["coins"])]
@@ -288,7 +289,7 @@ class Explorer:
                     continue
                 view = (made.view, made.initiator.keys, head, payload)
                 yield OpenedS2(made, view, master(ck2, h6, sealed2, cipher)), (
-                    f"{made.initiator.label} gets S2 {{{show_head2(head, state)}}} with {origin} "
+                    f"{made.initiator.label} gets S2 {{{show_head2(head, state, OWN)}}} with {origin} "
                     f"as the answer to S1 #{made.number}: session with {made.responder.label}")
 
     def _verified2(self, knowledge, responder, h7, present):
@@ -301,46 +302,3 @@ class Explorer:
             if present is None and not knowledge.has(signatures[number]):
                 return False
         return True
-
-
-# Traces for people.
-
-def show(term):
-    return " ".join(str(a) for a in term.args)
-
-
-def _origin(value, own, table):
-    return "own" if value is own else table.get(value, "a static key")
-
-
-def show_head(head, state):
-    made = [m.made if isinstance(m, OpenedS2) else m for m in state.initiators]
-    table = {}
-    for m in made:
-        for value in (m.head.ek_e, m.head.ct_r, m.head.E_i, m.head.sender_index_nonce):
-            table[value] = f"#{m.number}"
-    for r in state.responders:
-        if r is not None:
-            table.setdefault(r.head.E_r, f"@{r.number}")
-            table.setdefault(r.head.ct_e, f"@{r.number}")
-            table.setdefault(r.head.ct_i, f"@{r.number}")
-    parts = (
-        ("index", head.sender_index_nonce, OWN["index"]), ("ek_e", head.ek_e, public("mlkem", OWN["kem"])),
-        ("ct_r", head.ct_r, ciphertext(head.ct_r.args[0], OWN["coins"])), ("E_i", head.E_i, public("ecdh", OWN["scalar"])))
-    text = ", ".join(f"{label} {_origin(value, own, table)}" for label, value, own in parts)
-    return text + (", aeads lowered" if head.aeads is AES_ONLY else "")
-
-
-def show_head2(head, state):
-    table = {}
-    for m in state.initiators:
-        table[(m.made if isinstance(m, OpenedS2) else m).head.E_i] = "of an S1"
-    for r in state.responders:
-        if r is not None:
-            for value in (r.head.E_r, r.head.ct_e, r.head.ct_i):
-                table[value] = f"@{r.number}"
-    parts = (
-        ("E_r", head.E_r, public("ecdh", OWN["scalar"])),
-        ("ct_e", head.ct_e, ciphertext(head.ct_e.args[0], OWN["coins"])),
-        ("ct_i", head.ct_i, ciphertext(head.ct_i.args[0], OWN["coins"])))
-    return ", ".join(f"{label} {_origin(value, own, table)}" for label, value, own in parts)

@@ -41,6 +41,7 @@ PRECAUTIONS = {
     "S2 head signed": "the responder signs h6: all of S1, all clear fields of S2",
     "responder signed": "what the initiator signs depends on the responder (peer_id_R in h2, ct_r in S1)",
     "peer_id_R": "peer_id_R is in h2",
+    "aeads": "the offers of S1 are in h3",
     "cookie": "the cookie is in h2",
     "ss_r": "Encaps(k_R) is in ck1",
     "ss_e": "Encaps(ek_e) is in ck2",
@@ -131,7 +132,8 @@ def transcript3(design, peer_id_R, cookie, head):
         parts.append(peer_id_R)
     if design.has("cookie"):
         parts.append(cookie)
-    return digest("h3", digest("h2", *parts), head.term)
+    covered = head.term if design.has("aeads") else sequence(*head.term.args[1:])
+    return digest("h3", digest("h2", *parts), covered)
 
 
 def chaining1(design, ss_r, h3):

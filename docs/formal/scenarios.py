@@ -45,6 +45,8 @@ class Scenario:
     acts_after: bool = False
     psk: str = None
     psk_known: bool = False
+    # Whether B still has the next_psk that A names, or may have lost it.
+    kept: bool = False
     bundles: bool = False
     confusion: bool = False
     claims: frozenset = ALL
@@ -75,7 +77,7 @@ HOLDS = [
     Scenario("A and B call each other; both answer", "holds", initiators=(Caller(A, B), Caller(B, A))),
     Scenario("full S1, first use, bundles of mixed keys", "holds", pinned=False, bundles=True,
              initiators=(Caller(A, B, "full"), Caller(A, M, "full"))),
-    Scenario("static keys sent as ephemeral ones", "holds", confusion=True, **ONE),
+    Scenario("static keys sent as ephemeral ones", "holds", confusion=True),
     Scenario("replay: B answers twice under one cookie, once under a newer", "holds",
              initiators=(Caller(A, B),), responders=(Slot(B), Slot(B), Slot(B, 2))),
     Scenario("forward secrecy: all long-term keys become known", "holds", reveal=True),
@@ -102,6 +104,8 @@ HOLDS = [
              broken=broken("mlkem", "ecdh", "ed25519", "mldsa"), claims=frozenset(("secrecy", "agreement")), **ONE),
     Scenario("a next_psk that the attacker knows changes nothing", "holds", psk="chained", psk_known=True, **ONE),
     Scenario("a next_psk, had or skipped by B", "holds", psk="chained", **ONE),
+    Scenario("a next_psk that both have; later all four broken, all keys known", "holds", psk="chained", kept=True, reveal=True,
+             broken_later=broken("mlkem", "ecdh", "ed25519", "mldsa"), **ONE),
 ]
 
 EVERYTHING = broken("mlkem", "ecdh", "ed25519", "mldsa")
@@ -115,6 +119,8 @@ LIMITS = [
              broken=broken("ed25519", "mldsa"), claims=frozenset(("origin",)), **ONE),
     Scenario("a next_psk may be skipped: it does not replace the four", "limit", "secrecy", psk="chained",
              broken=EVERYTHING, claims=frozenset(("secrecy",)), **ONE),
+    Scenario("a next_psk that B had lost; later all four broken", "limit", "secrecy", psk="chained",
+             broken_later=EVERYTHING, claims=frozenset(("secrecy",)), **ONE),
 ]
 
 CONTROLS = [
@@ -157,6 +163,11 @@ CONTROLS = [
     Scenario("no Encaps(k_R) under C1", "control", "identity", design=without("ss_r"), claims=frozenset(("identity",)), **ONE),
     Scenario("peer_id is the hash of B alone; first use", "control", "secrecy", pinned=False, bundles=True,
              design=without("id of four keys"), claims=frozenset(("secrecy",)), **ONE),
+    Scenario("offers of S1 not in h3", "control", "origin", design=without("aeads"), claims=frozenset(("origin",)), **ONE),
+    Scenario("offers of S1 not in h3, and payload2's not compared", "control", "agreement", design=without("aeads", "offers signed"),
+             claims=frozenset(("agreement",)), **ONE),
+    Scenario("no next_psk in ck2; later all four broken, all keys known", "control", "secrecy", psk="chained", kept=True,
+             reveal=True, broken_later=EVERYTHING, design=without("psk"), claims=frozenset(("secrecy",)), **ONE),
     Scenario("no history of h4", "control", "replay", initiators=(Caller(A, B),), responders=(Slot(B), Slot(B)),
              design=without("history"), claims=frozenset(("replay",))),
     Scenario("the cookie is not in the transcript", "control", "replay", initiators=(Caller(A, B),),
@@ -173,7 +184,7 @@ COVERED = [
              design=without("S1 Ed25519", "S1 ML-DSA"), claims=NO_ORIGIN, **ONE),
     Scenario("I does not verify signatures, nothing broken (ct_r proves the answerer)", "covered",
              design=without("S2 Ed25519", "S2 ML-DSA"), **ONE),
-    Scenario("I does not look at payload2's offers, all honest", "covered", design=without("offers signed"), **ONE),
+    Scenario("I does not compare payload2's offers (h3 has those of S1)", "covered", design=without("offers signed"), **ONE),
 ]
 
 SCENARIOS = HOLDS + LIMITS + CONTROLS + COVERED
