@@ -5,6 +5,8 @@
 # make sanitize  the packet threads under ThreadSanitizer
 # make budgets what a packet may cost: no allocation, so many instructions (Benchmarks/budgets.txt); ARGS=--write
 # make deb     a Debian package of what make has built, in .build
+# make formal  the model of the handshake: every run within its bounds, claims and negative controls (docs/formal)
+# make sbom    what the program is made of, as CycloneDX JSON, in .build/sbom.json
 # make fuzz SECONDS=60 TARGET=splitter   the packet path's parsers under libFuzzer; without TARGET all of them
 SHELL := /bin/bash
 PREFIX ?= /usr/local
@@ -17,7 +19,7 @@ export SWIFT_BACKTRACE := enable=no
 SECONDS = 60
 TARGET ?=
 
-.PHONY: all build man demo test check bench budgets fuzz sanitize install deb clean dependencies
+.PHONY: all build man demo test check bench budgets formal fuzz sanitize sbom install deb clean dependencies
 .DEFAULT_GOAL := build
 
 all: build
@@ -51,6 +53,13 @@ sanitize: dependencies
 budgets:
 	@scripts/install-dependencies budgets
 	@scripts/budgets $(ARGS)
+
+formal:
+	@scripts/formal $(ARGS)
+
+# Builds nothing; knows the versions once something has been built.
+sbom:
+	@scripts/sbom $(ARGS)
 
 fuzz:
 	@scripts/fuzz --seconds $(SECONDS) $(if $(TARGET),--target $(TARGET))
