@@ -262,6 +262,10 @@ public enum Limits {
     static let resequencedPackets = 2048
     static let resequencingLeast = TimeSpan.milliseconds(3)
     static let resequencingMost = TimeSpan.milliseconds(120)
+    /// For how long the ways of packets count.
+    static let patchTransitKept = TimeSpan.seconds(2)
+    /// How much longer packets wait after one came too late.
+    static let resequencingStep = TimeSpan.milliseconds(4)
     /// What is added to what the patches' delays say.
     static let resequencingMargin = TimeSpan.milliseconds(2)
     /// How often a patch is asked how it does: service has to move within 0.6 s of its end, and 150 ms · 1.25 + 300 ms is that less
@@ -300,6 +304,8 @@ public enum Limits {
     static let patchRest = TimeSpan.seconds(5)
     /// What a patch is tried with that takes no packets as long as the others: the least that carries IPv6.
     static let patchLeastMTU = 1280
+    /// Packets between two probes that can make a queue; what is less are probes and their answers.
+    static let patchLoadTold: UInt64 = 8
     /// A way there that is so much longer than the shortest one has a queue.
     static let patchQueueTold = TimeSpan.milliseconds(5)
     /// How much later than by the best patch a packet may arrive by that of its flow: a change costs disorder.

@@ -134,6 +134,7 @@ extension Worker {
     @inline(never)
     private mutating func deliverReleased(_ buffer: inout MutableSpan<UInt8>, _ length: Int) {
         if releasedBytes + length > incoming.size {
+            // Only here: what is held may lie there until it is written.
             write(&buffer)
             releasedBytes = 0
         }
@@ -193,8 +194,6 @@ extension Worker {
 
     /// Gives the TUN what is held for it.
     private mutating func write(_ buffer: inout MutableSpan<UInt8>) {
-        // Nothing is held any more that lies there.
-        defer { releasedBytes = 0 }
         switch writer.write(&buffer, to: tunnel) {
         case .nothing: break
         case .written(let packets, let bytes):

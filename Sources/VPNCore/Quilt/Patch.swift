@@ -27,9 +27,12 @@ struct Patch: Sendable {
     var longest = 0
     /// The scheduler's account when probes went.
     private var accounts: [(number: UInt32, account: TimeSpan)] = []
-    /// Of probes that came: microseconds between the clocks plus the way here, smoothed, and by how much that varies.
-    private(set) var transit: Int64?
+    /// Of probes that came lately: microseconds between the clocks plus the way here, at least and at most, in this while and in
+    /// the one before.
+    private var transits: (now: ClosedRange<Int64>, before: ClosedRange<Int64>, since: Instant)?
+    /// By how much it varies from one to the next (RFC 3550).
     private(set) var jitter: Int64 = 0
+    private var lastTransit: Int64?
     /// When anything authentic came on it.
     var heard: Instant?
 
@@ -66,10 +69,22 @@ struct Patch: Sendable {
     /// A probe of the peer's: how long the way here takes.
     mutating func arrived(_ probe: PatchProbe, now: Instant) {
         let sample = Int64(bitPattern: now.nanoseconds / 1000 &- probe.sentAt)
-        guard let before = transit else { return transit = sample }
-        let change = sample.subtractingReportingOverflow(before)
-        guard !change.overflow, change.partialValue.magnitude < 1 << 40 else { return transit = sample }
-        transit = before + change.partialValue / 4
-        jitter += (Int64(change.partialValue.magnitude) - jitter) / 8
+        if let last = lastTransit {
+            let change = sample.subtractingReportingOverflow(last)
+            let size = change.overflow ? .max : change.partialValue.magnitude
+            jitter += (Int64(min(size, 10_000_000)) - jitter) / 16
+        }
+        lastTransit = sample
+        var lately = transits ?? (sample...sample, sample...sample, now)
+        if now.since(lately.since) > Limits.patchTransitKept { lately = (sample...sample, lately.now, now) }
+        lately.now = min(lately.now.lowerBound, sample)...max(lately.now.upperBound, sample)
+        transits = lately
+    }
+
+    /// How long the way here took lately, at least and at most, plus what is between the clocks.
+    var transit: ClosedRange<Int64>? {
+        transits.map {
+            min($0.now.lowerBound, $0.before.lowerBound)...max($0.now.upperBound, $0.before.upperBound)
+        }
     }
 }

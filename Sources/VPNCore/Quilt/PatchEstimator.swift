@@ -92,7 +92,8 @@ struct PatchEstimator: Sendable {
         noteTransit(Int64(bitPattern: report.receivedAt &- report.sentAt), now: now)
         if let seen, report.number &- seen.number < 1 << 31 {
             noteLoss(sent: sent.packets &- seen.sentPackets, came: report.packets - seen.packets)
-            noteRate(report, since: seen, trip: trip, now: now)
+            noteRate(
+                report, since: seen, went: sent.packets &- seen.sentPackets, trip: trip, now: now)
         }
         seen = Seen(
             number: report.number, at: now, receivedAt: report.receivedAt, sentPackets: sent.packets,
@@ -143,7 +144,10 @@ struct PatchEstimator: Sendable {
         lossPerMille = max(0, Int((lossAverage * 1000).rounded()))
     }
 
-    private mutating func noteRate(_ report: PatchReport, since seen: Seen, trip: TimeSpan, now: Instant) {
+    /// - Parameter went: packets that were sent in that time.
+    private mutating func noteRate(
+        _ report: PatchReport, since seen: Seen, went: UInt64, trip: TimeSpan, now: Instant
+    ) {
         // The reporter's clock measures between arrivals; ours bounds what it may claim.
         let theirs = report.receivedAt &- seen.receivedAt
         let ours = now.since(seen.at).nanoseconds / 1000
@@ -158,7 +162,10 @@ struct PatchEstimator: Sendable {
         delivered = rates.map(\.rate).max() ?? 0
         // A queue that stands: the way is longer than the shortest one by more than jitter explains. Who drops instead of queueing
         // shows it by losses that no radio has.
-        isSaturated = queue > max(Limits.patchQueueTold, jitter * 4) || lossPerMille > Limits.patchLossTold
+        // Next to nothing fills no queue: a probe that was late then, or losses of earlier, say nothing of what it can do.
+        isSaturated =
+            went >= Limits.patchLoadTold
+            && (queue > max(Limits.patchQueueTold, jitter * 2) || lossPerMille > Limits.patchLossTold)
         if isSaturated {
             (capacity, saturatedAt) = (delivered, now)
         } else if let known = capacity {

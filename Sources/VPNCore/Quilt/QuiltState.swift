@@ -244,13 +244,15 @@ struct QuiltState: Sendable {
             })
     }
 
-    /// How much packets of several patches may be apart when they come: of the slowest over the fastest one's way here, and what
-    /// that varies by.
+    /// How much packets of several patches may be apart when they come, and what that varies by: of the slowest over the quickest way
+    /// that any of them took lately, since a queue on one is no longer what it was when the sender chose.
     var disorder: (skew: TimeSpan, jitter: TimeSpan) {
         if let deadline { return (deadline, .zero) }
         let live = patches.compactMap { $0?.carries == true ? $0 : nil }
         let transits = live.compactMap(\.transit)
-        guard let most = transits.max(), let least = transits.min() else { return (.zero, .zero) }
+        guard let most = transits.map(\.upperBound).max(), let least = transits.map(\.lowerBound).min() else {
+            return (.zero, .zero)
+        }
         let skew = most.subtractingReportingOverflow(least)
         let jitter = live.map(\.jitter).max() ?? 0
         func span(_ microseconds: Int64) -> TimeSpan {

@@ -58,6 +58,9 @@ public struct Resequencer: Sendable {
     /// Counters that wait or waited, in the order of their arrival: a ring.
     private var queue: [(counter: UInt64, at: Instant)] = []
     private var (head, queued) = (0, 0)
+    /// How much longer packets wait, since some came too late; whether one did since `adjust`.
+    private var slack = TimeSpan.zero
+    private var isLate = false
     /// The highest counter of each patch, and when it last brought anything.
     private var patches: [(highest: UInt64, at: Instant)?]
 
@@ -80,7 +83,11 @@ public struct Resequencer: Sendable {
         // Bounded before they are added: they come of another clock, and of a peer who may lie.
         let skew = min(skew, Limits.resequencingMost)
         let jitter = min(jitter, Limits.resequencingMost)
-        let wanted = skew + jitter * 3 + Limits.resequencingMargin
+        // What came too late tells more than any estimate.
+        slack = isLate ? slack + Limits.resequencingStep : TimeSpan(nanoseconds: slack.nanoseconds / 16 * 15)
+        slack = min(slack, Limits.resequencingMost)
+        isLate = false
+        let wanted = skew + jitter * 3 + Limits.resequencingMargin + slack
         patience = min(max(wanted, Limits.resequencingLeast), Limits.resequencingMost)
         disorder = min(jitter, patience)
     }
@@ -99,6 +106,7 @@ public struct Resequencer: Sendable {
         }
         if counter < next {
             statistics.late += 1
+            isLate = true
             return .deliver
         }
         if counter == next {

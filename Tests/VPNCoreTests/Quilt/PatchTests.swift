@@ -60,6 +60,20 @@ private struct Path {
         #expect(slow.estimator.shortest == .milliseconds(20))
     }
 
+    /// It would never be asked for more again.
+    @Test func anIdlePathIsNoFullOne() {
+        var path = Path()
+        for step in 0..<20 { _ = path.round(step * 100, packets: 100, lost: 5, queue: step < 5 ? 0 : 30) }
+        let full = path.estimator.capacity
+        #expect((full ?? 0) > 1_000_000)
+        // Losses that nothing new makes good, and answers that come late.
+        for step in 20..<60 { _ = path.round(step * 100, packets: 2, queue: step % 3 * 20) }
+        #expect(!path.estimator.isSaturated && path.estimator.capacity == full)
+        var fresh = Path()
+        for step in 0..<30 { _ = fresh.round(step * 100, packets: 2, queue: step % 5 == 4 ? 40 : 0) }
+        #expect(!fresh.estimator.isSaturated && fresh.estimator.capacity == nil)
+    }
+
     /// A peer may say that it got more, less, or nothing of what it was asked: no report changes more than it can.
     @Test func lyingReports() {
         var path = Path()
