@@ -21,6 +21,51 @@ public struct NetworkInterface: Hashable, Sendable {
     /// Whether there is one of this name.
     public static func exists(_ name: String) -> Bool { (try? NetworkInterface(name: name)) != nil }
 
+    /// The number of the one of this name; nil where there is none.
+    public static func index(of name: String) -> UInt32? {
+        (try? NetworkInterface(name: name)).map { UInt32($0.index) }
+    }
+
+    /// The name of the one of this number; nil where there is none.
+    public static func name(of index: UInt32) -> String? {
+        var name = [CChar](repeating: 0, count: Int(IF_NAMESIZE))
+        // SAFETY: the kernel writes a terminated name of at most IF_NAMESIZE bytes.
+        guard unsafe if_indextoname(index, &name) != nil else { return nil }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// The one that has an address; nil where none has, or several do.
+    public static func holder(of address: IPAddress) -> String? {
+        var list: UnsafeMutablePointer<ifaddrs>?
+        // SAFETY: getifaddrs fills `list`, which is freed below; nothing of it is kept.
+        guard unsafe getifaddrs(&list) == 0 else { return nil }
+        defer { unsafe freeifaddrs(list) }
+        var names: Set<String> = []
+        var next = unsafe list
+        while let entry = unsafe next {
+            // SAFETY: both strings and addresses are the list's, of the family that the address names.
+            if let held = unsafe entry.pointee.ifa_addr, unsafe Self.bytes(of: held) == address.bytes {
+                unsafe names.insert(String(cString: entry.pointee.ifa_name))
+            }
+            unsafe next = entry.pointee.ifa_next
+        }
+        return names.count == 1 ? names.first : nil
+    }
+
+    private static func bytes(of address: UnsafeMutablePointer<sockaddr>) -> [UInt8]? {
+        let raw = UnsafeRawPointer(address)
+        // SAFETY: a socket address of the family that sa_family names.
+        switch Int32(unsafe address.pointee.sa_family) {
+        case AF_INET:
+            var v4 = unsafe raw.loadUnaligned(as: sockaddr_in.self).sin_addr
+            return unsafe withUnsafeBytes(of: &v4) { unsafe [UInt8]($0) }
+        case AF_INET6:
+            var v6 = unsafe raw.loadUnaligned(as: sockaddr_in6.self).sin6_addr
+            return unsafe withUnsafeBytes(of: &v6) { unsafe [UInt8]($0) }
+        default: return nil
+        }
+    }
+
     /// Whether a name is one that the kernel takes and no pattern: 1 to 15 bytes, no '/', ':', '%', blanks or controls.
     public static func isValid(name: String) -> Bool {
         let bytes = Array(name.utf8)

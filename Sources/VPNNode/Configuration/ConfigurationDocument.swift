@@ -178,8 +178,10 @@ struct ConfigurationDocument: Sendable {
                 sequence.enumerated().compactMap { number, entry in
                     read(entry, as: entryKind, row: row, path: "\(path)[\(number)]")
                 })
-        case (.mapping(let mapping), .map), (.mapping(let mapping), .textOrMap):
-            readKeys(of: mapping, path: path, schemaPath: "\(row.path)[]")
+        case (.mapping(let mapping), .map), (.mapping(let mapping), .textOrMap), (.mapping(let mapping), .booleanOrMap):
+            // The entries of a list have rows of their own; a map that is none has its keys below itself.
+            let isEntry = if case .list = row.kind { true } else { false }
+            readKeys(of: mapping, path: path, schemaPath: isEntry ? "\(row.path)[]" : row.path)
             var entries: [String: ConfigurationValue] = [:]
             for key in mapping.keys {
                 if let name = key.string, let value = values["\(path).\(name)"] { entries[name] = value.value }
@@ -202,7 +204,7 @@ struct ConfigurationDocument: Sendable {
         case (.null, _) where row.isNullable && !isEntry: return value
         // A list whose entries are all commented out.
         case (.null, .list): return .list([])
-        case (.boolean, .boolean), (.boolean, .booleanOrList): return value
+        case (.boolean, .boolean), (.boolean, .booleanOrList), (.boolean, .booleanOrMap): return value
         case (.integer(let number), .integer(let range)), (.integer(let number), .wordOrInteger(_, let range)):
             if range.contains(number) { return value }
             report(.outOfRange, path, at: mark, "must be \(kind.name), is \(number)")

@@ -103,6 +103,8 @@ indirect enum ValueKind: Sendable {
     case map
     /// Either of two, by the YAML form: text or map.
     case textOrMap(TextForm)
+    /// Either of two, by the YAML form: true or false, or a map.
+    case booleanOrMap
 
     /// For error messages: "must be …".
     var name: String {
@@ -120,6 +122,7 @@ indirect enum ValueKind: Sendable {
         case .textOrList: "a text or a list"
         case .map: "a map"
         case .textOrMap: "a text or a map"
+        case .booleanOrMap: "true, false or a map"
         }
     }
 }

@@ -171,7 +171,39 @@ enum ConfigurationTable {
                 "peers[].psk_file", .text(.path), nullable: true,
                 "File of a preshared key, mode 0600, mixed into every handshake; the peer must have the same: "
                     + "openssl rand -base64 32."),
-        ])
+        ] + quilt)
+
+    private static let quilt = [
+        ConfigurationKey(
+            "peers[].quilt", .booleanOrMap, nullable: true,
+            "Several paths to this peer at once, with its endpoint: { endpoints: [\"203.0.113.9:9000\"] } or { interfaces: [eth0, wwan0] "
+                + "}. Path n goes to the n-th endpoint by the n-th interface; a list that ends begins anew. true: as a map without keys."
+        ),
+        ConfigurationKey(
+            "peers[].quilt.endpoints", .list(of: .text(.endpoint), maximum: Limits.patches),
+            "Other places where the peer is, after peers[].endpoint, which is the first."),
+        ConfigurationKey(
+            "peers[].quilt.interfaces", .list(of: .text(.interfaceName), maximum: Limits.patches),
+            "Interfaces of this host to leave by, each with routes of its own to the peer; the one that routes take is the first path's."
+        ),
+        ConfigurationKey(
+            "peers[].quilt.paths", .integer(2...Limits.patches), nullable: true,
+            "Paths in all, the first included. null: as many as are listed."),
+        ConfigurationKey(
+            "peers[].quilt.scheduler", .text(.choice(QuiltScheduler.allCases.map(\.rawValue))),
+            "Of what this end sends, edpf if absent. minrtt: the shortest round trip. edpf: where a packet arrives first. weighted: by what "
+                + "the paths can do. redundant: each packet by two. fec: edpf, with repairs for a lossy path by another."
+        ),
+        ConfigurationKey(
+            "peers[].quilt.deadline_ms", .wordOrInteger(["auto"], 1...120),
+            "How long a packet that came waits for earlier ones at most. auto: as long as the paths differ."),
+        ConfigurationKey(
+            "peers[].quilt.double", .text(.choice(["all", "small"])),
+            "Of redundant: small sends short packets and those of DSCP EF twice, and no others. all if absent."),
+        ConfigurationKey(
+            "peers[].quilt.relax_disjointness", .boolean,
+            "true: where fewer paths differ than are asked for, those do."),
+    ]
 
     private static let bootstrap = ConfigurationSection(
         "bootstrap", "Nodes to call first, whoever they are: known ones always, unknown ones under tofu.",

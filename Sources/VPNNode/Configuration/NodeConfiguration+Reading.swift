@@ -74,6 +74,7 @@ extension NodeConfiguration {
         document.checkDirectory()
         document.checkCircuits()
         document.checkExit()
+        document.checkQuilts()
         guard document.issues.allSatisfy({ $0.severity == .warning }) else { return nil }
         let paths = PathResolver(file: file)
         self.file = file
@@ -202,7 +203,7 @@ extension ConfigurationDocument {
             allowedIPs: texts("\(path).allowed_ips").map { try! IPPrefix($0) },
             keepaliveSeconds: UInt16(effective("\(path).keepalive_seconds").integer ?? 0),
             presharedKeyFile: effective("\(path).psk_file").text.map(paths.absolute), via: texts("\(path).via"),
-            isExit: effective("\(path).exit").boolean ?? false,
+            isExit: effective("\(path).exit").boolean ?? false, quilt: quilt(path),
             mark: mark(path), invitation: effective("\(path).invitation").text)
     }
 

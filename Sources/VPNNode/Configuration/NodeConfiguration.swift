@@ -87,6 +87,8 @@ public struct NodeConfiguration: Sendable {
         public var via: [String] = []
         /// It is asked for inner addresses.
         public var isExit = false
+        /// More paths there than one; nil = one.
+        public var quilt: Quilt?
         /// Where its entry begins in the file.
         public var mark: SourceMark
         /// The id of the invitation by which it came; nil for a peer of the file.

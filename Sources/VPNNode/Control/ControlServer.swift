@@ -210,6 +210,7 @@ final class ControlServer: Sendable {
             case .look: return try await control.look().json
             case .netcheck: return try await control.netcheck(within: timeout(of: request)).json
             case .trace: return try await control.trace(peer(of: request), timeout: timeout(of: request)).json
+            case .quilt: return try await control.quilt(request.peer).json
             case .circuits: return try await control.circuitsReport().json
             case .circuitBuild:
                 return try await control.buildCircuit(

@@ -18,6 +18,8 @@ public protocol NodeControl: Sendable {
     func ping(_ peer: String, timeout: Duration) async throws -> PingReport
     /// One question to each hop on the way to a peer, or of a circuit.
     func trace(_ peer: String, timeout: Duration) async throws -> TraceReport
+    /// The paths of each session that has several, or of one peer's.
+    func quilt(_ peer: String?) async throws -> QuiltReport
     /// Its own circuits, and how many pass.
     func circuitsReport() async throws -> CircuitsReport
     /// Begins a circuit through pinned nodes, which is kept until it is closed; the second way and others are taken where the one
@@ -49,7 +51,7 @@ public struct ControlRequest: Codable, Sendable, Equatable {
         case status, rekey, drop, ping, look, netcheck, logs, metrics
         case logLevel = "log-level"
         case reload
-        case trace, circuits
+        case trace, circuits, quilt
         case circuitBuild = "circuit-build"
         case circuitClose = "circuit-close"
         case circuitRenew = "circuit-renew"
@@ -94,7 +96,7 @@ public struct ControlRequest: Codable, Sendable, Equatable {
         case .rekey, .drop, .circuitBuild, .circuitClose, .circuitRenew: true
         case .logLevel: level != nil
         case .reload: isTrial != true
-        case .status, .ping, .look, .netcheck, .logs, .metrics, .trace, .circuits: false
+        case .status, .ping, .look, .netcheck, .logs, .metrics, .trace, .circuits, .quilt: false
         }
     }
 }

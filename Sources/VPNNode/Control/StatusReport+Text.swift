@@ -77,6 +77,9 @@ extension StatusReport {
                 "Circuit    \(circuit.name): \(circuit.isUp ? "" : "\(circuit.stateText), ")through \(circuit.way)\(since)"
             )
         }
+        for quilt in quilts {
+            lines.append("Quilt      \(quilt.peer): \(quilt.up) of \(quilt.paths) paths up, \(quilt.scheduler)")
+        }
         if let relay, relay.isEnabled { lines.append("Relay      \(relay.text)") }
         let ciphers = Set(peers.compactMap(\.session?.cipher)).sorted()
         if !ciphers.isEmpty {

@@ -123,6 +123,15 @@ public struct StatusReport: Report, Codable, Equatable {
         }
     }
 
+    /// One of them in few words; `pqvpn quilt` has more.
+    public struct Quilt: Codable, Equatable, Sendable {
+        public var peer: String
+        public var scheduler: String
+        public var up: Int
+        /// Those that have not joined yet included.
+        public var paths: Int
+    }
+
     /// Something that a person should know, and what mends it.
     public struct Finding: Codable, Equatable, Sendable {
         /// "warning" or "error".
@@ -165,6 +174,8 @@ public struct StatusReport: Report, Codable, Equatable {
     /// Its own.
     public var circuits: [CircuitsReport.Own] = []
     public var relay: CircuitsReport.Relay?
+    /// Sessions that go by several paths.
+    public var quilts: [Quilt] = []
 
     private enum CodingKeys: String, CodingKey {
         case verdict, version, pid, nickname
@@ -174,7 +185,7 @@ public struct StatusReport: Report, Codable, Equatable {
         case uptimeSeconds = "uptime_seconds"
         case listening, tunnel, traffic, peers, drops, health
         case logLevel = "log_level"
-        case circuits, relay
+        case circuits, relay, quilts
     }
 
     /// What the states of peers and circuits come to.

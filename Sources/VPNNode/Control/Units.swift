@@ -36,6 +36,12 @@ enum Units {
         return "\(fixed(bits / 1e9, 2)) Gbit/s"
     }
 
+    /// "0 %", "1.9 %", "55 %" of a part of 1.
+    static func percent(_ part: Double) -> String {
+        let value = part * 100
+        return (value == 0 || value >= 9.95 ? fixed(value, 0) : fixed(value, 1)) + " %"
+    }
+
     private static func fixed(_ value: Double, _ digits: Int) -> String {
         var scale = 1
         for _ in 0..<digits { scale *= 10 }

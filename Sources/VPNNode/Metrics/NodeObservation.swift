@@ -16,6 +16,8 @@ struct NodeObservation: Sendable {
     var circuits: (ready: Int, building: Int)
     /// Empty unless metrics.per_peer.
     var peers: [PeerTraffic]
+    /// Whatever metrics.per_peer says, which it has in itself.
+    var quilts = QuiltObservation()
     var insecureSettings: Int
     /// Of the registry: what went into "other".
     var refusedSeries: Int
@@ -73,7 +75,7 @@ struct NodeObservation: Sendable {
             one(MetricTable.insecure, insecureSettings),
             // Peers beyond the limit have no series at all: any name for their sum could be the name of a peer.
             one(MetricTable.refusedSeries, refusedSeries + max(0, peers.count - MetricTable.mostPeers)),
-        ] + perPeer
+        ] + quilts.families + perPeer
     }
 
     private func dropped(_ reason: DropReason) -> UInt64 {

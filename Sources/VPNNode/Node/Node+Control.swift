@@ -46,7 +46,7 @@ extension Node: NodeControl {
                 wireBytesOut: counters.bytesSent, wireBytesIn: counters.bytesReceived),
             peers: peers, drops: drops,
             health: HealthCheck.findings(facts, peers: peers, drops: drops, circuits: own), circuits: own,
-            relay: relayReport)
+            relay: relayReport, quilts: quiltSummaries)
     }
 
     public func rekey(_ peer: String) throws -> ControlReport {

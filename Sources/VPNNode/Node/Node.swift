@@ -19,6 +19,7 @@ public actor Node {
         case trust(TrustWatch.Finding)
         case exit(ExitSurroundings)
         case relays(RelayWatch.Finding)
+        case quilts
         case stop
     }
 
@@ -69,6 +70,8 @@ public actor Node {
     var nextPing: UInt64 = 0
     /// Those that the configuration or a person wants (Node+Circuits).
     var circuits = WantedCircuits()
+    /// More paths to peers than one (Quilt/Node+Quilt).
+    var quilts: WantedQuilts
     /// What a look at the network gathers while it lasts (Netcheck/Node+Netcheck).
     var netcheck: NetcheckFindings?
     private var isStopping = false
@@ -104,6 +107,7 @@ public actor Node {
         isTemporary = identity.isTemporary
         let plan = NodePlan(configuration, identity: identity, presharedKeys: presharedKeys)
         mtu = Int(plan.parameters.mtu)
+        quilts = plan.quilts
         tunnelPlan = plan.engine.tunnel
         for warning in plan.warnings { logger.warning("\(warning)", metadata: ["event": "config.warning"]) }
         (wakes, waker) = AsyncStream.makeStream()
@@ -150,6 +154,7 @@ public actor Node {
         showInvitations()
         try restoreRelays()
         applyRelay(now: MonotonicClock.now)
+        reviewQuilts(now: MonotonicClock.now)
         machine.start(now: MonotonicClock.now)
         configureCircuits(now: MonotonicClock.now)
         buildCircuits(now: MonotonicClock.now)
@@ -197,6 +202,7 @@ public actor Node {
             for peer in names.finish(name, isFound: !endpoints.isEmpty) {
                 machine.setEndpoints(endpoints, ofPeer: peer, now: now)
             }
+            resolvedForQuilts(name, endpoints, now: now)
         case .resolveAgain: names.askAgain()
         case .ephemeralMade:
             isMakingEphemeral = false
@@ -204,6 +210,7 @@ public actor Node {
         case .trust(let finding): take(finding, now: now)
         case .exit(let surroundings): reviewExit(surroundings)
         case .relays(let finding): take(finding, now: now)
+        case .quilts: reviewQuilts(now: now)
         case .stop: isStopping = true
         }
         settle()
@@ -315,7 +322,7 @@ public actor Node {
         let observation = NodeObservation(
             isReady: isReady, counters: engine.counters(), drops: machine.drops.nonZero, footprint: machine.footprint,
             cover: machine.cover, census: machine.census, relay: machine.relaySnapshot, circuits: circuits.counts,
-            peers: configuration.metrics.isPerPeer ? machine.traffic : [],
+            peers: configuration.metrics.isPerPeer ? machine.traffic : [], quilts: quiltObservation,
             insecureSettings: configuration.insecureSettings.count, refusedSeries: metrics.registry.refused,
             now: MonotonicClock.now, unixSeconds: UnixTime.now)
         return observation.families + metrics.registry.families
@@ -331,6 +338,7 @@ public actor Node {
             keepLate()
             for finding in await Task.detached(operation: { watch.look() }).value { waker.yield(.trust(finding)) }
             if let exit { waker.yield(.exit(NodeExit.surroundings(exit.configuration))) }
+            waker.yield(.quilts)
             keepRelays(isLast: false, now: MonotonicClock.now)
             for finding in await Task.detached(operation: { relays.look() }).value { waker.yield(.relays(finding)) }
         }
@@ -400,6 +408,9 @@ public actor Node {
         machine.limitHandshakes(perMinute: new.security.handshakesPerMinutePerAddress)
         configureCircuits(now: now)
         machine.updatePeers(plan.peers.filter { !$0.isBootstrap }, moved: moved, now: now)
+        let former = quilts.peers
+        quilts.replace(by: plan.quilts)
+        reviewQuilts(also: former, now: now)
         applyRelay(now: now)
         buildCircuits(now: now)
         settle()

@@ -15,6 +15,7 @@ struct NodePlan {
     /// The endpoint of each peer that has one, as the operator wrote it.
     var names: [String: EndpointName] = [:]
     var warnings: [String] = []
+    var quilts = WantedQuilts()
 
     /// Two: one for each core of the smallest machine; handshakes of strangers never take both packet cores for long.
     static let jobThreads = 2
@@ -50,6 +51,7 @@ struct NodePlan {
                 allowedIPs: peer.allowedIPs, keepaliveSeconds: peer.keepaliveSeconds,
                 presharedKey: presharedKeys[peer.name])
         }
+        quilts = WantedQuilts(configuration.directPeers, resolve: resolve)
         var called = Set(peers.compactMap(\.endpoint))
         let names = Set(configuration.directPeers.compactMap(\.endpoint))
         for name in configuration.bootstrapPeers where !names.contains(name) {
@@ -62,6 +64,7 @@ struct NodePlan {
                     isBootstrap: true))
         }
         for peer in configuration.directPeers { self.names[peer.name] = peer.endpoint }
+        self.names.merge(quilts.names) { first, _ in first }
         for name in configuration.bootstrapPeers { self.names[NodePlan.bootstrapName(name)] = name }
         let endpoints = peers.compactMap(\.endpoint)
         let mtu = configuration.tunnel.mtu ?? NodePlan.automaticMTU(endpoints, mark: configuration.network.mark)
@@ -98,6 +101,7 @@ struct NodePlan {
                 ?? min(ProcessInfo.processInfo.activeProcessorCount, NodePlan.mostWorkers))
         self.unresolved = unresolved
         self.warnings = warnings
+        planQuilts(configuration)
     }
 
     static func bootstrapName(_ name: EndpointName) -> String { "bootstrap \(name)" }

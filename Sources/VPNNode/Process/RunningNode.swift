@@ -26,6 +26,7 @@ struct RunningNode: RunControl {
         try await node.trace(peer, timeout: timeout)
     }
 
+    func quilt(_ peer: String?) async throws -> QuiltReport { try await node.quilt(peer) }
     func circuitsReport() async throws -> CircuitsReport { await node.circuitsReport() }
     func buildCircuit(_ name: String, ways: [[String]], networks: [String]) async throws -> CircuitOrderReport {
         try await node.buildCircuit(name, ways: ways, networks: networks)

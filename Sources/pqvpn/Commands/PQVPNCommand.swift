@@ -15,7 +15,8 @@ struct PQVPNCommand: ParsableCommand {
         subcommands: [
             InitCommand.self, InviteCommand.self, InvitesCommand.self, JoinCommand.self,
             RunCommand.self, UpCommand.self, DownCommand.self, LockdownCommand.self, StatusCommand.self,
-            TopCommand.self, SessionsCommand.self, PingCommand.self, TraceCommand.self, CircuitsCommand.self,
+            TopCommand.self, SessionsCommand.self, PingCommand.self, TraceCommand.self, QuiltCommand.self,
+            CircuitsCommand.self,
             CircuitCommand.self, RekeyCommand.self, DropCommand.self,
             LogsCommand.self, LogLevelCommand.self, ReloadCommand.self, KeygenCommand.self, PeerIDCommand.self,
             IdentityCommand.self,

@@ -15,7 +15,8 @@ struct DaemonPair {
     /// - Parameters:
     ///   - alice: lines at the end of her configuration, and `bob` of his.
     ///   - sharesKey: a preshared key in the file "psk".
-    init(alice extra: String = "", bob bobsExtra: String = "", sharesKey: Bool = false) throws {
+    ///   - quilt: keys of one over both families, or nil for one path.
+    init(alice extra: String = "", bob bobsExtra: String = "", sharesKey: Bool = false, quilt: String? = nil) throws {
         scratch = try Scratch()
         var ids: [String: String] = [:]
         for name in ["alice", "bob"] {
@@ -32,26 +33,33 @@ struct DaemonPair {
             try scratch.write(key.base64EncodedString() + "\n", to: "psk")
         }
         let bobConfiguration = Self.configuration(
-            "bob", port: 0, id: try #require(ids["alice"]), other: "alice", endpoint: nil, sharesKey: sharesKey)
+            "bob", port: 0, id: try #require(ids["alice"]), other: "alice", endpoint: nil, sharesKey: sharesKey,
+            host: quilt == nil ? "127.0.0.1" : "::")
         try scratch.write(bobConfiguration + bobsExtra, to: "bob.yaml")
         bob = try RunningDaemon(["--config", "bob.yaml"], in: scratch, log: "bob.log")
-        let listening = try #require(bob.event("node.listening")?["address"] as? String, "\(bob.text)")
+        var listening = try #require(bob.event("node.listening")?["address"] as? String, "\(bob.text)")
+        let port = listening.split(separator: ":").last ?? ""
+        if quilt != nil { listening = "127.0.0.1:\(port)" }
         try scratch.write(
             Self.configuration(
                 "alice", port: 0, id: try #require(ids["bob"]), other: "bob", endpoint: listening,
-                sharesKey: sharesKey) + extra,
+                sharesKey: sharesKey, host: quilt == nil ? "127.0.0.1" : "::",
+                quilt: quilt.map { "{ endpoints: [\"[::1]:\(port)\"], \($0) }" }) + extra,
             to: "alice.yaml")
         alice = try RunningDaemon(["--config", "alice.yaml"], in: scratch, log: "alice.log")
     }
 
     private static func configuration(
-        _ name: String, port: Int, id: String, other: String, endpoint: String?, sharesKey: Bool
+        _ name: String, port: Int, id: String, other: String, endpoint: String?, sharesKey: Bool,
+        host: String, quilt: String? = nil
     ) -> String {
-        let place = (endpoint.map { "endpoint: \"\($0)\", " } ?? "") + (sharesKey ? "psk_file: psk, " : "")
+        let place =
+            (endpoint.map { "endpoint: \"\($0)\", " } ?? "") + (sharesKey ? "psk_file: psk, " : "")
+            + (quilt.map { "quilt: \($0), " } ?? "")
         return """
             peer: { nickname: \(name) }
             security: { known_peers_file: \(name).known }
-            network: { bind_host: 127.0.0.1, listen_port: \(port) }
+            network: { bind_host: "\(host)", listen_port: \(port) }
             tunnel: { enabled: false }
             keys: { runtime_temp_keys: false, dir: \(name)-keys }
             peers:

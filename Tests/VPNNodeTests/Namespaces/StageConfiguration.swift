@@ -9,6 +9,8 @@ struct StageConfiguration {
         var allowedIPs: [String] = []
         var keepaliveSeconds = 0
         var via: [String] = []
+        /// As it is.
+        var quilt: String?
     }
 
     static let port = 9000
@@ -46,6 +48,7 @@ struct StageConfiguration {
             if let endpoint = peer.endpoint { lines.append("    endpoint: \"\(endpoint)\"") }
             lines.append("    allowed_ips: \(Self.list(peer.allowedIPs))")
             lines.append("    keepalive_seconds: \(peer.keepaliveSeconds)")
+            if let quilt = peer.quilt { lines.append("    quilt: \(quilt)") }
             if !peer.via.isEmpty { lines.append("    via: \(Self.list(peer.via))") }
         }
         return (lines + extraLines).joined(separator: "\n") + "\n"

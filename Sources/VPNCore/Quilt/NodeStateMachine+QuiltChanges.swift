@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// Another wish for a quilt (§9) while the node runs: by the configuration, or since interfaces came and went.
+
+extension NodeStateMachine {
+    /// What the operator wants of a quilt with a configured peer from now on; nil: one path. At the end that made the session a new one is
+    /// made at once, with the paths that are wanted now; at the other end it counts for the next session.
+    public mutating func setQuilt(_ quilt: QuiltConfiguration?, ofPeer name: String, now: Instant) {
+        guard let slot = peers.first(where: { $0.value.isConfigured && $0.value.name == name })?.key,
+            peers[slot]?.configuration.quilt != quilt
+        else { return }
+        peers[slot]?.configuration.quilt = quilt
+        guard peers[slot]?.ring.current?.summary.role == .initiator else { return }
+        renew(slot, now: now)
+    }
+}
