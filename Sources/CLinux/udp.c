@@ -259,10 +259,18 @@ int clinux_udp_send(
         const struct clinux_datagram *first = &batch[trains[i].first];
         messages[i].msg_hdr = (struct msghdr){.msg_name = &addresses[i],
                                               .msg_namelen = encode(&addresses[i], family, &first->address),
-                                              .msg_iov = &vectors[used],
-                                              .msg_iovlen = trains[i].count};
-        for (uint32_t k = 0; k < trains[i].count && used < CLINUX_BATCH; k++, used++)
-            vectors[used] = (struct iovec){first[k].base, first[k].length};
+                                              .msg_iov = &vectors[used]};
+        struct iovec *last = NULL;
+        for (uint32_t k = 0; k < trains[i].count && used < CLINUX_BATCH; k++) {
+            // What was relayed lies as it came, one datagram after the other.
+            if (last && (char *)last->iov_base + last->iov_len == (char *)first[k].base) {
+                last->iov_len += first[k].length;
+                continue;
+            }
+            last = &vectors[used++];
+            *last = (struct iovec){first[k].base, first[k].length};
+        }
+        messages[i].msg_hdr.msg_iovlen = last ? (size_t)(last - messages[i].msg_hdr.msg_iov) + 1 : 0;
         if (trains[i].count > 1) {
             uint16_t size = (uint16_t)first->length;
             add_control(&messages[i].msg_hdr, &controls[i], IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size);

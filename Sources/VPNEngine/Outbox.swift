@@ -23,6 +23,8 @@ struct Outbox: ~Copyable {
     private var openSegment = 0
     private var openBytes = 0
     private var openClass: UInt8 = 0
+    /// Some of what waits lies in memory of others.
+    private var hasBorrowed = false
 
     private var sendsTrains: Bool
     /// Trains refused since the last that went.
@@ -73,9 +75,33 @@ struct Outbox: ~Copyable {
     @inline(__always)
     mutating func append(_ datagram: Range<Int>, to endpoint: Endpoint, trafficClass: UInt8 = 0) {
         precondition(datagram.lowerBound >= 0 && datagram.upperBound <= pool.size)
-        let length = datagram.count
         // SAFETY: `datagram` lies within the buffer of this place, which `memory` checks.
-        unsafe pool.datagrams[filled].base = unsafe pool.memory(filled) + datagram.lowerBound
+        unsafe append(pool.memory(filled) + datagram.lowerBound, datagram.count, endpoint, trafficClass)
+    }
+
+    /// Whether a datagram of this length may be lent.
+    func canBorrow(_ length: Int) -> Bool { Limits.headroom + length <= pool.size }
+
+    /// Puts a datagram that lies elsewhere into the batch. Its bytes stay as they are until the next `transmit`, after which they
+    /// are not needed: what the kernel did not take was copied.
+    ///
+    /// - Parameter length: such that `canBorrow`.
+    @unsafe
+    @inline(__always)
+    mutating func borrow(
+        _ base: UnsafeMutablePointer<UInt8>, _ length: Int, to endpoint: Endpoint, trafficClass: UInt8 = 0
+    ) {
+        precondition(canBorrow(length))
+        hasBorrowed = true
+        unsafe append(base, length, endpoint, trafficClass)
+    }
+
+    @unsafe
+    @inline(__always)
+    private mutating func append(
+        _ base: UnsafeMutablePointer<UInt8>, _ length: Int, _ endpoint: Endpoint, _ trafficClass: UInt8
+    ) {
+        unsafe pool.datagrams[filled].base = unsafe base
         unsafe pool.datagrams[filled].length = UInt32(length)
         // Nothing can follow without bytes: the kernel divides by size.
         if isOpen, sendsTrains, length > 0, length <= openSegment, endpoint == openEndpoint, trafficClass == openClass,
@@ -114,6 +140,7 @@ struct Outbox: ~Copyable {
             let error = Int32(-result)
             if error == EAGAIN {
                 isOpen = false
+                if hasBorrowed { keepBorrowed() }
                 return .blocked
             }
             if error == EINTR { continue }
@@ -134,8 +161,21 @@ struct Outbox: ~Copyable {
             drops.add(Outbox.reason(ofSendError: error), size)
             sent += 1
         }
-        (sent, queued, filled, isOpen) = (0, 0, 0, false)
+        (sent, queued, filled, isOpen, hasBorrowed) = (0, 0, 0, false, false)
         return .sent
+    }
+
+    /// Copies what waits and lies elsewhere into the buffers of its places: whoever lent it needs its memory again.
+    mutating func keepBorrowed() {
+        hasBorrowed = false
+        for place in Int(unsafe trains[sent].first)..<filled {
+            // SAFETY: a place below `filled`; what was lent fits behind the headroom, and lies outside of this buffer or is in it.
+            let own = unsafe pool.memory(place)
+            guard let base = unsafe pool.datagrams[place].base else { continue }
+            if unsafe base >= own && base < own + pool.size { continue }
+            unsafe (own + Limits.headroom).update(from: base, count: Int(pool.datagrams[place].length))
+            unsafe pool.datagrams[place].base = unsafe own + Limits.headroom
+        }
     }
 
     mutating func takeCounts() -> Counts {

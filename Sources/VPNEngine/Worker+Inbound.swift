@@ -25,7 +25,7 @@ extension Worker {
         // the question was sent, so it waits by now.
         if commands.isPending { obey() }
         let now = MonotonicClock.now
-        var (datagrams, bytes) = (0, 0)
+        var (datagrams, bytes, relays) = (0, 0, false)
         for place in 0..<count {
             let received = unsafe incoming.datagrams[place]
             let length = Int(unsafe received.length)
@@ -42,8 +42,9 @@ extension Worker {
             datagrams += train.count
             take(
                 train, from: .udp(Endpoint(unsafe received.address)),
-                congestion: CongestionMark(trafficClass: unsafe received.traffic_class), now: now)
+                congestion: CongestionMark(trafficClass: unsafe received.traffic_class), relays: &relays, now: now)
         }
+        if relays { sendRelayed() }
         // SAFETY: the memory lives as long as the pool, and the span no longer than this call.
         var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
         write(&buffer)
@@ -67,9 +68,11 @@ extension Worker {
                 if let base = $0.baseAddress { unsafe room.update(from: base, count: $0.count) }
             }
             let range = Limits.headroom..<Limits.headroom + datagram.count
+            var relays = false
             take(
                 Train(range, segment: nil), from: carrier, congestion: CongestionMark(trafficClass: trafficClass),
-                now: now)
+                relays: &relays, now: now)
+            if relays { sendRelayed() }
             // SAFETY: the memory lives as long as the pool, and the span no longer than this round.
             var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
             write(&buffer)
@@ -77,19 +80,25 @@ extension Worker {
         passedOn.removeAll(keepingCapacity: true)
     }
 
-    /// Takes a train that lies in the incoming buffers.
+    /// Takes a train that lies in the incoming buffers. Where it left something to send there, `relays` says so.
     @inline(__always)
-    private mutating func take(_ train: Train, from carrier: Carrier, congestion: CongestionMark, now: Instant) {
+    private mutating func take(
+        _ train: Train, from carrier: Carrier, congestion: CongestionMark, relays: inout Bool, now: Instant
+    ) {
         // SAFETY: the memory lives as long as the pool, and the span no longer than this call.
         var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
         plane.receiver.begin(train, from: carrier, congestion: congestion)
-        var relays = false
         take(&buffer, from: carrier, relays: &relays, now: now)
         if plane.receiver.hasAnswers {
             sendFrames()
             relays = true
         }
-        if relays { transmit() }
+    }
+
+    /// Sends what lies in the incoming buffers, which are free again after that.
+    private mutating func sendRelayed() {
+        plane.sender.settle()
+        transmit()
     }
 
     /// Lets packets go that waited long enough for earlier ones.
@@ -98,6 +107,7 @@ extension Worker {
         var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
         var relays = false
         take(&buffer, from: .udp(Endpoint(high: 0, low: 0, port: 0)), relays: &relays, now: now)
+        if relays { sendRelayed() }
         write(&buffer)
     }
 
@@ -120,7 +130,7 @@ extension Worker {
             case .violation(let session, let reason):
                 report(.violation(session, reason))
             case .relay(let payload, let slot):
-                relay(buffer, payload, to: slot, now: now)
+                relay(&buffer, payload, to: slot, now: now)
                 relays = true
             case .prohibited(let packet, let slot):
                 prohibit(buffer, packet, from: slot, now: now)
@@ -150,13 +160,24 @@ extension Worker {
         verdict.place.map { .circuit($0) } ?? carrier
     }
 
-    /// Copies what goes on to another node into the next free buffer, where there is room for its layers, and seals it there.
+    /// Seals what goes on to another node where it lies: its layer takes no more room than the one that was taken off. Where more
+    /// layers are to go around it, it is copied into the next free buffer, which has room for them.
     @inline(never)
     private mutating func relay(
-        _ buffer: borrowing MutableSpan<UInt8>, _ payload: Range<Int>, to slot: PeerSlot, now: Instant
+        _ buffer: inout MutableSpan<UInt8>, _ payload: Range<Int>, to slot: PeerSlot, now: Instant
     ) {
-        if outgoing.isFull { transmit() }
+        if outgoing.isFull { sendRelayed() }
         guard !outgoing.isFull else { return plane.drops.add(.sendNoMemory) }
+        if plane.sender.isDirect(slot), outgoing.canBorrow(payload.count + Limits.layerOverhead) {
+            guard
+                case .transmit(let datagram, .udp(let endpoint), let trafficClass) = plane.sender.relay(
+                    &buffer, payload: payload, to: slot, now: now)
+            else { return }
+            guard socket.reaches(endpoint) else { return plane.drops.add(.sendUnreachable) }
+            // SAFETY: it lies in the incoming buffers, which are received into only after `sendRelayed`.
+            return unsafe outgoing.borrow(
+                incoming.all + datagram.lowerBound, datagram.count, to: endpoint, trafficClass: trafficClass)
+        }
         // SAFETY: the memory lives as long as the outgoing, and the span no longer than this call.
         var target = unsafe MutableSpan(_unsafeStart: outgoing.memory, count: outgoing.size)
         if case .transmit(let datagram, let carrier, let trafficClass) = plane.sender.relay(

@@ -309,6 +309,7 @@ public final class VirtualHost {
             case .transmit(let datagram, let carrier, _) = plane.sender.relay(
                 &span, payload: payload, to: slot, now: now)
         else { return }
+        plane.sender.settle()
         relayed += 1
         transmit(Array(aside[datagram]), carrier, send: send)
     }

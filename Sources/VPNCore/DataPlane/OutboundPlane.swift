@@ -177,13 +177,7 @@ public struct OutboundPlane {
                     ceiling: mtu + Limits.frameHeader, skipped: skipped)
             }
         }
-        if tallied != session {
-            settle()
-            tallied = session
-        }
-        talliedAt = now
-        tally.packets += 1
-        tally.bytes += UInt64(sealed.count)
+        note(sealed.count, sentBy: session, now)
         var carrier = peers.sendingCarrier(of: slot)
         if let quilt,
             let way = address(&buffer, sealed, flow: flow, by: quilt, isExpress: isExpress, now: now)
@@ -209,6 +203,12 @@ public struct OutboundPlane {
         // Nobody outside is told what is inside: the traffic class is 0.
         case .sealed(let datagram, let carrier): return .transmit(datagram, carrier, trafficClass: 0)
         }
+    }
+
+    /// Whether what is relayed to a peer takes one layer: 20 bytes in front of the payload and 16 behind.
+    public func isDirect(_ slot: PeerSlot) -> Bool {
+        guard case .udp? = peers.carrier(of: slot) else { return false }
+        return true
     }
 
     /// The same for a payload that lies in another buffer: copied to `Limits.headroom` of this one, where its layers have room.
@@ -259,15 +259,25 @@ public struct OutboundPlane {
         let sealed = turn.key.withObject { key in
             session.withObject {
                 // §8: RELAY frames are not padded twice.
-                let sealed = $0.seal(
+                $0.seal(
                     &buffer, type: .relay, payload: payload, counter: turn.counter, key: key, padding: .none,
                     ceiling: 0)
-                $0.account(
-                    sent: SessionTally(packets: 1, bytes: UInt64(sealed.count), hasPayload: true), now: now)
-                return sealed
             }
         }
+        note(sealed.count, sentBy: session, now)
         return .sealed(sealed, carrier)
+    }
+
+    /// What was sealed is told to the sessions by turns: one of theirs after the other, or at the end of a batch.
+    @inline(__always)
+    private mutating func note(_ bytes: Int, sentBy session: SessionReference, _ now: Instant) {
+        if tallied != session {
+            settle()
+            tallied = session
+        }
+        talliedAt = now
+        tally.packets += 1
+        tally.bytes += UInt64(bytes)
     }
 
     /// Notes in the sessions what was sealed: at the end of a batch.
