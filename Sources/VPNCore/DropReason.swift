@@ -147,6 +147,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case stagedExpired
     /// Waited for a session of a peer that was removed.
     case stagedPeerGone
+    /// More than the peer's patches take together, and than may wait for them (§9).
+    case pacedOverflow
 
     /// To or from where an exit's policy has no room for its guest.
     case exitRefused
@@ -251,6 +253,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .stagedOverflow: "staged_overflow"
         case .stagedExpired: "staged_expired"
         case .stagedPeerGone: "staged_peer_gone"
+        case .pacedOverflow: "paced_overflow"
         case .exitRefused: "exit_refused"
         case .exitUnreadable: "exit_unreadable"
         case .mailboxFull: "mailbox_full"

@@ -290,8 +290,19 @@ public enum Limits {
     static let patchLossTold = 100
     /// How long it is believed what a patch can do, once it had more than that.
     static let patchCapacityKept = TimeSpan.seconds(20)
-    /// What is asked of it is a twentieth more: it may have become better.
-    static let patchCapacityTried: UInt64 = 20
+    /// What is asked of it is so much of it more: it may have become better.
+    static let patchCapacityTried: UInt64 = 64
+    /// What stands in a patch's own queue while more is wanted of it: so little that the choice among patches stays good, so much
+    /// that the patch is never without.
+    static let patchQueueLeast = TimeSpan.milliseconds(5)
+    /// What the packets of a quick patch may stand in its queue until those of a slow one are there as well.
+    static let patchQueueMost = TimeSpan.milliseconds(50)
+    /// A patch whose way is so much longer than that of another takes no packets while that carries: those behind them could not be
+    /// held back for so long.
+    static let patchDelayMost = TimeSpan.milliseconds(100)
+    /// Packets that no patch takes yet wait here: as long as a router's queue, and 64 KiB at least.
+    static let pacedFor = TimeSpan.milliseconds(50)
+    static let pacedLeast = 64 << 10
     /// Since its last packet a quilt is busy for so long.
     static let quiltBusyFor = TimeSpan.seconds(2)
     /// How long an end that wants patches waits for those of the other end, in a session that this began.

@@ -138,6 +138,7 @@ struct Worker: ~Copyable, ThreadWork {
                 return
             }
             queue(datagram, carrier, trafficClass: trafficClass)
+            if plane.sender.hasExtras { sendFrames() }
         }
     }
 
@@ -157,6 +158,7 @@ struct Worker: ~Copyable, ThreadWork {
         plane.expire(now: now)
         releaseHeld(now: now)
         sendFrames()
+        sendStaged(now)
         transmit()
     }
 

@@ -292,6 +292,7 @@ public final class VirtualHost {
             guard let verdict = plane.receiver.next(&span, now: now) else { break }
             take(verdict, from: .udp(endpoint), now: now, send: send)
         }
+        flushStaged(now: now, send: send)
         drain(now: now, send: send)
     }
 

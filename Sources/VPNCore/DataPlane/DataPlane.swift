@@ -33,12 +33,15 @@ public struct DataPlane {
     /// When `expire` has something to do; nil where there is no quilt.
     public var deadline: Instant? {
         mutating get {
-            guard let due = quilts.deadline else { return nil }
-            return receiver.deadline.map { min($0, due) } ?? due
+            guard var due = quilts.deadline else { return sender.deadline }
+            if let receiver = receiver.deadline { due = min(due, receiver) }
+            if let sender = sender.deadline { due = min(due, sender) }
+            return due
         }
     }
 
-    /// What is due by time alone: probes are to be had by `nextFrame`, packets that waited long enough by `receiver.next`.
+    /// What is due by time alone: probes are to be had by `nextFrame`, packets that waited long enough by `receiver.next` and
+    /// `sender.nextStaged`.
     public mutating func expire(now: Instant) {
         receiver.expire(now: now)
         quilts.expire(now: now)

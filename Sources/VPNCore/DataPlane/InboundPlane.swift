@@ -271,18 +271,22 @@ public struct InboundPlane {
     /// What came by a patch.
     @inline(never)
     private mutating func count(_ train: Train, _ now: Instant) {
-        var (packets, bytes, hasPayload) = (0, 0, false)
+        var arrivals = QuiltState.Arrivals()
         for place in 0..<opened.count {
-            guard case .frame(let frame) = opened[place] else { continue }
-            packets += 1
-            bytes += train.datagram(place).count
-            if frame.type == .ip { hasPayload = true }
+            switch opened[place] {
+            case .frame(let frame):
+                arrivals.isAuthentic = true
+                if frame.type == .ip { arrivals.hasPayload = true }
+            // A copy of what another patch brought before: not looked at any further, but this patch did bring it.
+            case .drop(.replayDuplicate): break
+            default: continue
+            }
+            arrivals.packets += 1
+            arrivals.bytes += train.datagram(place).count
         }
-        guard packets > 0 else { return }
-        let (number, total) = (patch, (packets, bytes, hasPayload))
-        weaves[weave]?.quilt.withState {
-            $0.received(packets: total.0, bytes: total.1, hasPayload: total.2, on: number, now: now)
-        }
+        guard arrivals.packets > 0 else { return }
+        let (number, total) = (patch, arrivals)
+        weaves[weave]?.quilt.withState { $0.received(total, on: number, now: now) }
     }
 
     private mutating func skip(_ train: Train, _ outcome: InboundOutcome) -> InboundVerdict {

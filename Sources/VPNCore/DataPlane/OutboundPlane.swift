@@ -24,6 +24,8 @@ public struct OutboundPlane {
     var peers: PeerTable
     /// What goes beside the packets of quilts (§9): copies and repairs.
     var extras = QuiltExtras()
+    /// Packets that wait until a patch takes them (§9).
+    private var paced = PacedPackets()
 
     private var routes = Routes()
     /// What may come to guests; nil where this is no exit.
@@ -70,7 +72,7 @@ public struct OutboundPlane {
         case .fence(let slot): fenced.insert(slot)
         case .sources(let slot, let addresses): leased[slot] = addresses
         case .removePeer(let slot):
-            drops.add(.stagedPeerGone, peers.remove(slot))
+            drops.add(.stagedPeerGone, peers.remove(slot) + paced.remove(slot))
             if !fenced.isEmpty { fenced.remove(slot) }
             if !leased.isEmpty { leased[slot] = nil }
         }
@@ -150,19 +152,22 @@ public struct OutboundPlane {
 
     @inline(__always)
     private mutating func send(
-        _ buffer: inout MutableSpan<UInt8>, packet: Range<Int>, to slot: PeerSlot, now: Instant
+        _ buffer: inout MutableSpan<UInt8>, packet: Range<Int>, to slot: PeerSlot, isPaced: Bool = false, now: Instant
     ) -> OutboundVerdict {
         guard let session = peers.reference(slot) else {
             return stage(buffer, packet: packet, for: slot, isKeySpent: false, now: now)
         }
         let mtu = peers.mtu(of: slot)
         guard packet.count <= mtu else { return .exceeds(mtu: mtu) }
+        let quilt = peers.quilt(of: slot)
+        if let quilt, !isPaced, let opens = opens(quilt, slot, now) {
+            return pace(buffer, packet, to: slot, by: quilt, opens: opens)
+        }
         MaximumSegment.clamp(&buffer, packet, mtu: mtu)
         let trafficClass = TrafficClass.of(buffer, at: packet.lowerBound) & shownClass
         guard let turn = peers.counter(slot, of: session, now: now) else {
             return stage(buffer, packet: packet, for: slot, isKeySpent: true, now: now)
         }
-        let quilt = peers.quilt(of: slot)
         // Sealing is in place: what is asked of the packet itself is asked before.
         let flow = quilt == nil ? 0 : FlowHash.of(buffer, packet)
         let isExpress = quilt != nil && TrafficClass.of(buffer, at: packet.lowerBound) >> 2 == TrafficClass.express
@@ -308,8 +313,42 @@ public struct OutboundPlane {
         return .staged(slot, wantSession: peers.wantsSession(slot, now: now))
     }
 
+    // MARK: - Pace (§9)
+
+    /// When a patch takes a packet to this peer; nil where one does now and no other packet waits for it.
+    @inline(never)
+    private func opens(_ quilt: Quilt, _ slot: PeerSlot, _ now: Instant) -> Instant? {
+        paced.isWaiting(slot) ? now : quilt.withState { $0.opens(now: now) }
+    }
+
+    @inline(never)
+    private mutating func pace(
+        _ buffer: borrowing MutableSpan<UInt8>, _ packet: Range<Int>, to slot: PeerSlot, by quilt: Quilt, opens: Instant
+    ) -> OutboundVerdict {
+        let limit = quilt.withState { $0.pacedBytes }
+        let copy = OutboundPlane.copy(buffer, packet)
+        guard paced.append(copy, for: slot, opens: opens, limit: limit) else { return drop(.pacedOverflow) }
+        return .staged(slot, wantSession: false)
+    }
+
+    /// When `nextStaged` has packets that a patch takes; nil where none wait.
+    public var deadline: Instant? { paced.isEmpty ? nil : paced.due }
+
+    private mutating func nextPaced(_ now: Instant) -> (PeerSlot, [UInt8])? {
+        while !paced.isEmpty, let slot = paced.ready(now: now) {
+            if let quilt = peers.hasPeer(slot) ? peers.quilt(of: slot) : nil,
+                let opens = quilt.withState({ $0.opens(now: now) })
+            {
+                paced.postpone(slot, until: opens)
+            } else if let packet = paced.removeFirst(slot) {
+                return (slot, packet)
+            }
+        }
+        return nil
+    }
+
     /// Copies the next packet that waited and can go now into `buffer`, seals it there and says where to send it; nil
-    /// if there is none. To be called until nil after commands were applied, before any newer packet.
+    /// if there is none. To be called until nil after commands were applied, before any newer packet, and at `deadline`.
     ///
     /// - Parameter buffer: at least `Limits.headroom + Limits.stagedBytes + Limits.tailroom` bytes take any packet;
     ///   one that does not fit is dropped, as is one that the path does not carry any more.
@@ -328,6 +367,19 @@ public struct OutboundPlane {
             }
             for (offset, byte) in packet.bytes.enumerated() { buffer[Limits.headroom + offset] = byte }
             switch send(&buffer, packet: range, to: slot, now: now) {
+            case .transmit(let datagram, let carrier, let trafficClass): return (datagram, carrier, trafficClass)
+            case .exceeds: drops.add(.pathMTU)
+            case .staged, .drop: break
+            }
+        }
+        while let (slot, packet) = nextPaced(now) {
+            let range = Limits.headroom..<Limits.headroom + packet.count
+            guard range.upperBound + Limits.tailroom <= buffer.count else {
+                drops.add(.innerTooLarge)
+                continue
+            }
+            buffer.copy(packet.span, 0..<packet.count, to: Limits.headroom)
+            switch send(&buffer, packet: range, to: slot, isPaced: true, now: now) {
             case .transmit(let datagram, let carrier, let trafficClass): return (datagram, carrier, trafficClass)
             case .exceeds: drops.add(.pathMTU)
             case .staged, .drop: break

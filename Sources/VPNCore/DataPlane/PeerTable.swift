@@ -54,6 +54,8 @@ struct PeerTable {
     @inline(__always)
     func quilt(of slot: PeerSlot) -> Quilt? { peers[slot].quilt }
 
+    func hasPeer(_ slot: PeerSlot) -> Bool { slot < peers.count }
+
     /// The carrier of a peer that has a session.
     @inline(__always)
     func sendingCarrier(of slot: PeerSlot) -> Carrier { peers[slot].carrier! }

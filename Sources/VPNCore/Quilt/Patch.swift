@@ -26,7 +26,7 @@ struct Patch: Sendable {
     /// pass alone is not taken for one that carries.
     var longest = 0
     /// The scheduler's account when probes went.
-    private var accounts: [(number: UInt32, account: TimeSpan)] = []
+    private var accounts: [(number: UInt32, account: PatchAccount)] = []
     /// Of probes that came lately: microseconds between the clocks plus the way here, at least and at most, in this while and in
     /// the one before.
     private var transits: (now: ClosedRange<Int64>, before: ClosedRange<Int64>, since: Instant)?
@@ -50,7 +50,7 @@ struct Patch: Sendable {
         health.deadline(roundTrip: estimator.roundTrip, unansweredSince: estimator.unansweredSince)
     }
 
-    mutating func probe(_ number: UInt8, account: TimeSpan, now: Instant) -> PatchProbe {
+    mutating func probe(_ number: UInt8, account: PatchAccount, now: Instant) -> PatchProbe {
         let probe = estimator.probe(patch: number, packets: sent.packets, bytes: sent.bytes, now: now)
         accounts.append((probe.number, account))
         if accounts.count > Limits.patchProbesKept { accounts.removeFirst() }
@@ -58,9 +58,9 @@ struct Patch: Sendable {
     }
 
     /// Nil for a report that is not believed; else what the account was when its probe went.
-    mutating func receive(_ report: PatchReport, now: Instant) -> TimeSpan? {
+    mutating func receive(_ report: PatchReport, now: Instant) -> PatchAccount? {
         guard estimator.receive(report, now: now) else { return nil }
-        guard let place = accounts.firstIndex(where: { $0.number == report.number }) else { return .zero }
+        guard let place = accounts.firstIndex(where: { $0.number == report.number }) else { return PatchAccount() }
         let account = accounts[place].account
         accounts.removeFirst(place + 1)
         return account

@@ -170,7 +170,7 @@ struct PatchEstimator: Sendable {
             (capacity, saturatedAt) = (delivered, now)
         } else if let known = capacity {
             // Well used and without a queue, it can do more than was thought.
-            let more = sample > known / 16 * 15 ? known + known / 16 : known
+            let more = sample > known / 16 * 15 ? known + known / 32 : known
             capacity = now.since(saturatedAt) > Limits.patchCapacityKept ? nil : max(more, delivered)
         }
     }

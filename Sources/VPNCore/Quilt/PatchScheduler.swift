@@ -39,6 +39,14 @@ struct PatchChoice: Equatable, Sendable {
     var copy: Int?
 }
 
+/// What a patch was given, and what of that was put right.
+struct PatchAccount: Equatable, Sendable {
+    /// How long it keeps the patch busy.
+    var busy = TimeSpan.zero
+    /// Nanoseconds by which reports have changed it, all together.
+    var corrected: Int64 = 0
+}
+
 struct PatchScheduler: Sendable {
     let kind: QuiltScheduler
     /// Of `redundant`: whether small packets and those of DSCP EF alone are doubled.
@@ -46,6 +54,10 @@ struct PatchScheduler: Sendable {
     private(set) var conditions: [PatchCondition] = []
     /// Until when what was given to each patch keeps it busy.
     private var busyUntil: [Instant] = []
+    /// Nanoseconds by which reports have put that right, all together.
+    private var corrected: [Int64] = []
+    /// The longest way there of a patch that carries, over the quickest.
+    private var farthest = TimeSpan.zero
     /// What each patch was given, by its weight.
     private var served: [Double] = []
     /// Of `minrtt`: the patch in use, and how often in a row another one was better.
@@ -69,6 +81,7 @@ struct PatchScheduler: Sendable {
         self.conditions = conditions
         while busyUntil.count < conditions.count {
             busyUntil.append(.origin)
+            corrected.append(0)
             served.append(0)
         }
         for patch in conditions.indices where conditions[patch].carries {
@@ -78,24 +91,62 @@ struct PatchScheduler: Sendable {
             served[patch] = max(served[patch], others.map { served[$0] }.min() ?? 0)
         }
         if kind == .minrtt { prefer() }
+        farthest = conditions.indices.reduce(.zero) { takesPart($1) ? max($0, conditions[$1].delay) : $0 }
     }
 
     /// How long what a patch was given keeps it busy from now on, by this scheduler's own account.
-    func account(patch: Int, now: Instant) -> TimeSpan {
-        patch < busyUntil.count ? busyUntil[patch].since(now) : .zero
+    func account(patch: Int, now: Instant) -> PatchAccount {
+        guard patch < busyUntil.count else { return PatchAccount() }
+        return PatchAccount(busy: busyUntil[patch].since(now), corrected: corrected[patch])
     }
 
     /// A report tells how long a probe stood in the patch's queue: the account is of what was given, and knows of no loss and of
     /// nobody else who sends there.
-    /// - Parameter expected: what the account said when the probe went.
-    mutating func correct(patch: Int, measured: TimeSpan, expected: TimeSpan, now: Instant) {
+    /// - Parameter expected: the account when the probe went.
+    mutating func correct(patch: Int, measured: TimeSpan, expected: PatchAccount, now: Instant) {
         guard patch < busyUntil.count else { return }
-        if measured >= expected {
-            busyUntil[patch] = max(busyUntil[patch], now) + measured.less(expected)
-        } else {
-            busyUntil[patch] = max(
-                now, Instant(nanoseconds: busyUntil[patch].nanoseconds &- expected.less(measured).nanoseconds))
+        // What other reports have put right meanwhile was wrong when this probe went.
+        let since = corrected[patch] &- expected.corrected
+        let error = Int64(clamping: measured.nanoseconds) - Int64(clamping: expected.busy.nanoseconds) - since
+        let start = max(busyUntil[patch], now).nanoseconds
+        busyUntil[patch] = max(
+            now, Instant(nanoseconds: error < 0 ? start - min(start, error.magnitude) : start + error.magnitude))
+        corrected[patch] &+= Int64(busyUntil[patch].nanoseconds) - Int64(start)
+    }
+
+    // MARK: - Pace
+
+    /// How long what a patch was given may keep it busy before it takes no more: so long that its packets come as late as those of
+    /// the slowest patch, and a little longer, so that it never stands still.
+    private func allowance(_ patch: Int) -> TimeSpan {
+        min(farthest, Limits.patchQueueMost).less(conditions[patch].delay) + Limits.patchQueueLeast
+    }
+
+    /// Whether a patch takes a packet now.
+    private func isOpen(_ patch: Int, now: Instant) -> Bool {
+        !conditions[patch].isRateKnown || busyUntil[patch].since(now) <= allowance(patch)
+    }
+
+    /// Those that packets are spread over: one that is so slow that nobody waits for its packets has none while there are others.
+    private func takesPart(_ patch: Int) -> Bool {
+        conditions[patch].carries && conditions[patch].delay <= Limits.patchDelayMost
+    }
+
+    /// When a patch takes a packet again; nil where one does now, or where none is paced.
+    func opens(now: Instant) -> Instant? {
+        guard kind != .minrtt else { return nil }
+        var first: Instant?
+        for patch in conditions.indices where takesPart(patch) {
+            if isOpen(patch, now: now) { return nil }
+            let opens = Instant(nanoseconds: busyUntil[patch].nanoseconds &- allowance(patch).nanoseconds)
+            first = min(first ?? opens, opens)
         }
+        return first
+    }
+
+    /// Bytes a second that all patches together can do, as far as that is known.
+    var rate: UInt64 {
+        conditions.indices.reduce(0) { takesPart($1) ? $0 &+ conditions[$1].rate : $0 }
     }
 
     // MARK: - Choice
@@ -109,7 +160,9 @@ struct PatchScheduler: Sendable {
         guard let first = pick(flow: flow, bytes: bytes, now: now) else { return nil }
         give(bytes, to: first, now: now)
         guard kind == .redundant, !doublesSmallOnly || isExpress || bytes <= Limits.smallPacket,
-            let copy = earliest(bytes, now: now, but: first)
+            let copy = earliest(bytes, now: now, but: first),
+            // A patch that has more than it can do already would bring it too late, or not at all.
+            !conditions[copy].isRateKnown || busyUntil[copy].since(now) <= Limits.patchQueueMost
         else { return PatchChoice(first: first) }
         give(bytes, to: copy, now: now)
         return PatchChoice(first: first, copy: copy)
@@ -127,14 +180,14 @@ struct PatchScheduler: Sendable {
         case .minrtt:
             if let preferred, conditions[preferred.patch].carries { return preferred.patch }
             return quickest
-        case .weighted: return leastServed
+        case .weighted: return leastServed(now: now)
         case .edpf, .redundant, .fec: break
         }
         guard let best = earliest(bytes, now: now) else { return nil }
         let slot = Int(flow & UInt32(Self.flowCount - 1))
         let pinned = Int(flows[slot].patch)
         flows[slot].at = now
-        if pinned < conditions.count, conditions[pinned].carries, pinned != best,
+        if pinned < conditions.count, takesPart(pinned), pinned != best, isOpen(pinned, now: now),
             arrival(bytes, by: pinned, now: now).since(arrival(bytes, by: best, now: now)) <= Limits.flowletGain
         {
             return pinned
@@ -155,10 +208,11 @@ struct PatchScheduler: Sendable {
     }
 
     private func earliest(_ bytes: Int, now: Instant, but excluded: Int = -1) -> Int? {
-        var best: (patch: Int, at: Instant)?
+        var best: (patch: Int, rank: Int, at: Instant)?
         for patch in conditions.indices where patch != excluded && conditions[patch].carries {
             let at = arrival(bytes, by: patch, now: now)
-            if best.map({ at < $0.at }) ?? true { best = (patch, at) }
+            let rank = takesPart(patch) ? isOpen(patch, now: now) ? 0 : 1 : 2
+            if best.map({ (rank, at) < ($0.rank, $0.at) }) ?? true { best = (patch, rank, at) }
         }
         return best?.patch
     }
@@ -184,12 +238,11 @@ struct PatchScheduler: Sendable {
         return max(Double(rate), 1) * arrives * arrives
     }
 
-    private var leastServed: Int? {
-        var best: Int?
-        for patch in conditions.indices where conditions[patch].carries {
-            if best.map({ served[patch] < served[$0] }) ?? true { best = patch }
-        }
-        return best
+    /// Of those that take a packet now; of all if none does.
+    private func leastServed(now: Instant) -> Int? {
+        let carrying = conditions.indices.filter { conditions[$0].carries }
+        let open = carrying.filter { takesPart($0) && isOpen($0, now: now) }
+        return (open.isEmpty ? carrying : open).min { served[$0] < served[$1] }
     }
 
     // MARK: - The shortest round trip

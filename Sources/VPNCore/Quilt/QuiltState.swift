@@ -12,6 +12,15 @@ struct QuiltState: Sendable {
         var mtu: Int
     }
 
+    /// Datagrams that came together by one patch.
+    struct Arrivals: Sendable {
+        var packets = 0
+        var bytes = 0
+        /// One of them was of the peer for certain, and not for the second time.
+        var isAuthentic = false
+        var hasPayload = false
+    }
+
     /// A probe that is due.
     struct DueProbe: Equatable, Sendable {
         var way: Way
@@ -107,6 +116,14 @@ struct QuiltState: Sendable {
         return way
     }
 
+    /// When a patch takes a packet; nil where one does now.
+    func opens(now: Instant) -> Instant? { scheduler.opens(now: now) }
+
+    /// Bytes that may wait for that: what all patches together take in `Limits.pacedFor`.
+    var pacedBytes: Int {
+        max(Limits.pacedLeast, Int(clamping: scheduler.rate / 1000 &* (Limits.pacedFor.nanoseconds / 1_000_000)))
+    }
+
     private mutating func count(_ bytes: Int, on number: Int, now: Instant) {
         patches[number]!.sent.add(1, bytes)
         patches[number]!.longest = max(patches[number]!.longest, bytes)
@@ -117,11 +134,11 @@ struct QuiltState: Sendable {
     mutating func sent(_ bytes: Int, on number: Int) { patches[number]?.sent.add(1, bytes) }
 
     /// DATA came on a patch.
-    mutating func received(packets: Int, bytes: Int, hasPayload: Bool, on number: Int, now: Instant) {
+    mutating func received(_ arrivals: Arrivals, on number: Int, now: Instant) {
         guard patches[number] != nil else { return }
-        patches[number]!.received.add(packets, bytes)
-        patches[number]!.heard = now
-        if hasPayload { wake(now: now) }
+        patches[number]!.received.add(arrivals.packets, arrivals.bytes)
+        if arrivals.isAuthentic { patches[number]!.heard = now }
+        if arrivals.hasPayload { wake(now: now) }
     }
 
     /// A packet after a pause: patches are looked at more often from now on.
