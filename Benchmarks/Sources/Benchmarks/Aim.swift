@@ -64,7 +64,7 @@ struct Aim {
 
     /// Through relays; left out where nothing of it was measured, which is what happens without being asked for.
     private static func relayed(_ comparison: Comparison) -> [Aim] {
-        let measured = zip(Comparison.pairs, [3.0, 1.5]).flatMap { pair, aim in
+        let measured = zip(Comparison.pairs, [3.0, 1.5, 10]).flatMap { pair, aim in
             [("tcp1_up", "1 stream, up"), ("tcp1_down", "1 stream, down")].map { name, title in
                 Aim(
                     "\(pair.title), TCP, \(title): / \(pair.base)", atLeast: aim,

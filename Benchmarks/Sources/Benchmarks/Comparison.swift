@@ -13,6 +13,7 @@ struct Comparison {
     static let pairs = [
         Pair(subject: "pqvpn-circuit", base: "wireguard-go-nested", title: "onion of three relays"),
         Pair(subject: "pqvpn-relay", base: "wireguard-go-relay", title: "one relay, hop by hop"),
+        Pair(subject: "pqvpn-circuit", base: "tor", title: "circuit of three hops"),
     ]
 
     struct Pair {
