@@ -214,6 +214,8 @@ public enum Limits {
     static let linkWait = TimeSpan.seconds(7)
     /// A hop's handshake: what an initiator gives one attempt (§5).
     static let circuitHandshake = handshakeRestart
+    /// A hop that another one could stand for is left when it has said nothing by then: its fifth S0 was on its way.
+    static let circuitFirstWord = TimeSpan.seconds(4)
     /// A circuit that carried nothing for so long ends.
     static let circuitIdle = TimeSpan.seconds(90)
     /// So that a circuit which nobody uses now is not an idle one: a keepalive of its innermost session goes all the way.
@@ -227,11 +229,11 @@ public enum Limits {
     static let circuitRetry = TimeSpan.seconds(10)
     /// Without a sign of life from the last hop of a circuit for so long, ± 25 %, it is asked for one: while packets go, or went a
     /// moment ago, and else.
-    static let vigilBusy = TimeSpan.seconds(1)
+    static let vigilBusy = TimeSpan.milliseconds(750)
     static let vigilIdle = TimeSpan.seconds(5)
     static let vigilBusyFor = TimeSpan.seconds(10)
     /// How long the first question waits: three round trips, at least and at most so long.
-    static let vigilAnswer = TimeSpan.milliseconds(400)
+    static let vigilAnswer = TimeSpan.milliseconds(300)
     static let vigilLongestAnswer = TimeSpan.seconds(2)
     /// Then it is asked again and again. Four links that lose 5 % each way lose one question of three, and ten of ten once in 50,000.
     static let vigilRepeat = TimeSpan.milliseconds(100)
@@ -243,6 +245,12 @@ public enum Limits {
     static let relayedCircuits = 16_384
     static let relayedCircuitsPerClient = 64
     static let relayedCircuitsPerLink = 4096
+    /// Of what a relay may carry: a circuit that is within its share may have a burst of so long, all of them together twice that,
+    /// and whoever wants more only what is left over, where hardly anything waits on the link. Who shares is counted anew each span.
+    static let relayShareBurst = TimeSpan.milliseconds(20)
+    static let relayBurst = TimeSpan.milliseconds(40)
+    static let relayRoom = TimeSpan.milliseconds(2)
+    static let relaySpan = TimeSpan.milliseconds(100)
     /// Callers by circuits at a time; 4 KB each.
     static let guests = 4096
     /// EXTENDs of one client in a minute, repeats not counted: one a second is ten times what 64 circuits of 10 min need.

@@ -53,7 +53,7 @@ public final class VirtualHost {
     private var busyUntil: [Instant] = []
 
     var machine: NodeStateMachine
-    private var plane: DataPlane
+    var plane: DataPlane
     private var jobs: [(due: Instant, job: CryptoJob)] = []
     private var buffer = [UInt8](repeating: 0, count: Limits.headroom + Limits.stagedBytes + Limits.tailroom)
     /// Where what is relayed gets new layers.
@@ -77,6 +77,9 @@ public final class VirtualHost {
     // MARK: What tests look at
 
     public var controlDrops: DropCounters { machine.drops }
+
+    /// Keeps no more of what has happened.
+    public func forgetEvents() { events = [] }
 
     public var establishedSessions: [SessionSummary] {
         events.compactMap { if case .sessionEstablished(let summary) = $0.event { summary } else { nil } }

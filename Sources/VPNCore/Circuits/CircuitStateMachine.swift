@@ -55,12 +55,18 @@ struct CircuitStateMachine {
 
     /// The nodes of the path, the first of them met directly.
     let hops: Int
+    /// How long each hop is waited for before it has said anything; a whole handshake where it is not said.
+    private let firstWords: [TimeSpan]
     private(set) var stage = Stage.entering
     /// When `timeout` has something to do; nil while it is ready.
     private(set) var deadline: Instant?
-    private var extended = Instant.origin
+    /// When this stage began.
+    private var since = Instant.origin
 
-    init(hops: Int) { self.hops = hops }
+    init(hops: Int, firstWords: [TimeSpan] = []) {
+        self.hops = hops
+        self.firstWords = firstWords
+    }
 
     var isBuilding: Bool {
         switch stage {
@@ -72,13 +78,19 @@ struct CircuitStateMachine {
     /// - Parameter isEntered: there is a session with the first hop already.
     mutating func start(isEntered: Bool, now: Instant) -> [CircuitEffect] {
         if isEntered { return advance(to: 1, now: now) }
-        deadline = now + Limits.circuitHandshake
+        awaitFirstWord(of: 0, now: now)
         return [.enter]
     }
 
     /// The session with the first hop is there.
     mutating func entered(now: Instant) -> [CircuitEffect] {
         stage == .entering ? advance(to: 1, now: now) : []
+    }
+
+    /// From now on a hop has its handshake to do.
+    private mutating func awaitFirstWord(of hop: Int, now: Instant) {
+        since = now
+        deadline = now + (firstWords.indices.contains(hop) ? firstWords[hop] : Limits.circuitHandshake)
     }
 
     private mutating func advance(to hop: Int, now: Instant) -> [CircuitEffect] {
@@ -88,7 +100,7 @@ struct CircuitStateMachine {
             return [.ready]
         }
         stage = .extending(hop: hop, repeats: 0)
-        extended = now
+        since = now
         deadline = now + Limits.extendRepeats[0]
         return [.extend(hop: hop)]
     }
@@ -111,7 +123,7 @@ struct CircuitStateMachine {
         guard stage == .identifying(hop: hop) else { return [] }
         guard isMade else { return fail(.local, hop: hop) }
         stage = .greeting(hop: hop)
-        deadline = now + Limits.circuitHandshake
+        awaitFirstWord(of: hop, now: now)
         return [.greet(hop: hop)]
     }
 
@@ -120,19 +132,26 @@ struct CircuitStateMachine {
         stage == .greeting(hop: hop) ? advance(to: hop + 1, now: now) : []
     }
 
-    mutating func timeout(now: Instant) -> [CircuitEffect] {
+    /// - Parameter hasAnswered: the hop whose handshake is under way has said something.
+    mutating func timeout(hasAnswered: Bool = false, now: Instant) -> [CircuitEffect] {
         guard let due = deadline, due <= now else { return [] }
         switch stage {
-        case .entering: return fail(.noEntry, hop: 0)
+        case .entering, .greeting:
+            // A slow one that has begun to answer has its time.
+            if hasAnswered, now < since + Limits.circuitHandshake {
+                deadline = since + Limits.circuitHandshake
+                return []
+            }
+            if case .greeting(let hop) = stage { return fail(.handshake, hop: hop) }
+            return fail(.noEntry, hop: 0)
         case .extending(let hop, let repeats):
             let next = repeats + 1
-            guard now.since(extended) < Limits.extendWait else { return fail(.noAnswer, hop: hop) }
+            guard now.since(since) < Limits.extendWait else { return fail(.noAnswer, hop: hop) }
             stage = .extending(hop: hop, repeats: next)
             deadline =
-                extended + (next < Limits.extendRepeats.count ? Limits.extendRepeats[next] : Limits.extendWait)
+                since + (next < Limits.extendRepeats.count ? Limits.extendRepeats[next] : Limits.extendWait)
             return repeats < Limits.extendRepeats.count ? [.extend(hop: hop)] : []
         case .identifying(let hop): return fail(.local, hop: hop)
-        case .greeting(let hop): return fail(.handshake, hop: hop)
         case .draining:
             (stage, deadline) = (.over, nil)
             return [.drained]

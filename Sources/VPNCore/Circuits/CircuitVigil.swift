@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a circuit in use still answers (§8): when to ask its last hop for a sign of life, and when to believe that there will be
-// none. It sends nothing and measures nothing itself.
+// Whether a path still answers (§8): when to ask the farthest hop that it has for a sign of life, and when to believe that there will
+// be none. It sends nothing and measures nothing itself.
 
-/// Of one circuit, for as long as it is in use. Anything authentic that comes in the innermost session is an answer.
+/// Of one path, for as long as it is being built or in use. Anything authentic that comes in the session with its farthest hop is an
+/// answer.
 struct CircuitVigil {
     enum Step: Equatable { case wait, ask, failed }
 
@@ -11,6 +12,8 @@ struct CircuitVigil {
     /// Questions without an answer, and when the first of them was asked.
     private var asked = 0
     private var askedFirst = Instant.origin
+    /// When the second question without an answer was asked: since then it is worth asking the hops before, too.
+    private(set) var doubted: Instant?
     /// 0 … 255 for 75 … 125 % of an interval.
     private var jitter: UInt8
 
@@ -28,7 +31,7 @@ struct CircuitVigil {
         now: Instant, heard: Instant, used: Instant, roundTrip: TimeSpan?, random: UInt8
     ) -> Step {
         guard now >= due else { return .wait }
-        if asked > 0, heard >= askedFirst { asked = 0 }
+        if asked > 0, heard >= askedFirst { (asked, doubted) = (0, nil) }
         let patience = min(
             max(Limits.vigilAnswer, (roundTrip ?? .zero) * 3), Limits.vigilLongestAnswer)
         if asked == 0 {
@@ -47,6 +50,7 @@ struct CircuitVigil {
         }
         guard asked < Limits.vigilQuestions else { return .failed }
         asked += 1
+        doubted = doubted ?? now
         due = now + (asked < Limits.vigilQuestions ? Limits.vigilRepeat : max(Limits.vigilRepeat, patience))
         return .ask
     }

@@ -78,9 +78,11 @@ extension NodeStateMachine {
     private mutating func startPath(of number: OwnCircuit.Number, now: Instant) {
         guard let circuit = circuits.all[number], let entry = directSlot(of: circuit.request.hops[0]) else { return }
         let hops = nextHops(of: circuit)
-        let path = CircuitPath(
+        let firstWords = firstWords(hops, circuit.request, now: now)
+        var path = CircuitPath(
             number: circuits.freshNumber(), circuit: number, hops: hops,
-            machine: CircuitStateMachine(hops: hops.count), slots: [entry])
+            machine: CircuitStateMachine(hops: hops.count, firstWords: firstWords), slots: [entry])
+        if hops.count > 1 { path.vigil = CircuitVigil(now: now, jitter: cryptography.randomBytes(1)[0]) }
         circuits.paths[path.number] = path
         circuits.all[number]?.successor = path.number
         let isEntered = mayCarry(entry)
@@ -88,9 +90,9 @@ extension NodeStateMachine {
     }
 
     /// Whether circuits may go by this peer's session.
-    private func mayCarry(_ slot: PeerSlot) -> Bool {
+    func mayCarry(_ slot: PeerSlot) -> Bool {
         guard let peer = peers[slot], let current = peer.ring.current else { return false }
-        return !peer.isDown && !current.summary.isDegraded
+        return !peer.isDown && !peer.isSuspect && !current.summary.isDegraded
     }
 
     /// One step of a path, and what it asks for.
@@ -106,7 +108,7 @@ extension NodeStateMachine {
     private mutating func perform(_ effect: CircuitEffect, of number: CircuitPath.Number, now: Instant) {
         guard let path = circuits.paths[number], let circuit = circuits.all[path.circuit] else { return }
         switch effect {
-        case .enter: initiate(path.slots[0], now: now)
+        case .enter: enter(path.slots[0], now: now)
         case .extend(let hop): extend(path, circuit, hop, now: now)
         case .identify(let hop):
             // The last hop's keys outlive its paths, as does what it was given under them.
@@ -197,7 +199,7 @@ extension NodeStateMachine {
             circuit.replaceAt =
                 now + Limits.circuitLife
                 + TimeSpan(nanoseconds: random % (Limits.circuitLifeSpread.nanoseconds + 1))
-            circuit.vigil = CircuitVigil(now: now, jitter: UInt8(truncatingIfNeeded: random >> 56))
+            circuits.paths[path.number]?.vigil = CircuitVigil(now: now, jitter: UInt8(truncatingIfNeeded: random >> 56))
         }
         if let replaced {
             circuit.draining.append(replaced)
@@ -231,7 +233,8 @@ extension NodeStateMachine {
     ) {
         let name = circuit.request.name
         if circuit.draining.contains(path.number) { return endPath(path.number, tells: true, now: now) }
-        blame(path, circuit.request, hop: hop, now: now)
+        // A relay that is there owes its word on an EXTEND.
+        blame(path, circuit.request, hop: failure == .noAnswer ? hop - 1 : hop, now: now)
         if circuit.successor == path.number, circuit.current != nil {
             endPath(path.number, tells: true, now: now)
             let doublings = min(circuit.failures, 4)
@@ -316,7 +319,9 @@ extension NodeStateMachine {
     mutating func advanceCircuits(now: Instant) {
         refuseOverdue(now: now)
         for number in circuits.paths.keys.sorted() {
-            advance(number, now: now) { $0.timeout(now: now) }
+            guard let path = circuits.paths[number], let slot = path.slots.last else { continue }
+            let hasAnswered = peers[slot]?.initiation?.isAnswered == true
+            advance(number, now: now) { $0.timeout(hasAnswered: hasAnswered, now: now) }
         }
         watchCircuits(now: now)
         for circuit in circuits.all.values.sorted(by: { $0.number < $1.number }) {

@@ -82,6 +82,17 @@ extension NodeStateMachine {
         return hops
     }
 
+    /// How long each hop of a path is waited for before it has said anything: not long where another one could stand for it.
+    func firstWords(_ hops: [PeerID], _ request: CircuitRequest, now: Instant) -> [TimeSpan] {
+        guard let wish = request.wish, hops.count > 1 else { return [] }
+        let usable = guards.ids.filter { directory[$0] != nil && trust.bar($0) == nil }
+        let hasOther = guards.preferred(among: usable, unix: unixSeconds(now)).contains { $0 != hops[0] }
+        return hops.indices.map { hop in
+            let isReplaceable = hop == 0 ? hasOther : hop < hops.count - 1 || wish.exit == nil
+            return isReplaceable ? Limits.circuitFirstWord : Limits.circuitHandshake
+        }
+    }
+
     /// A path of a circuit that chooses for itself could not be built, or broke: the hop and whoever was to lead there are left
     /// alone for a while. Which of them it was nobody can tell from here.
     mutating func blame(_ path: CircuitPath, _ request: CircuitRequest, hop: Int, now: Instant) {

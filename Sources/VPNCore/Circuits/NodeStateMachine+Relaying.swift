@@ -95,8 +95,8 @@ extension NodeStateMachine {
             return refuse(message.id, .refused, .circuitRefused, slot: slot, now: now)
         }
         relay.begin(place, to: target, over: link, now: now)
-        if peers[link]?.ring.current == nil || peers[link]?.isDown == true {
-            initiate(link, now: now)
+        if !mayCarry(link) {
+            enter(link, now: now)
         } else if let circuit = relay[place] {
             open(circuit, now: now)
         }

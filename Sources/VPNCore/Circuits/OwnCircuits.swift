@@ -84,10 +84,6 @@ public struct OwnCircuit: Sendable {
     var failures = 0
     /// nil before it is asked for. It outlives the paths, as the association with the exit does.
     var lease: LeaseProgress?
-    /// While it is in use and has hops to lose.
-    var vigil: CircuitVigil?
-    /// The vigil's last one.
-    var question: (nonce: UInt64, sent: Instant)?
 
     var paths: [CircuitPath.Number] { [current, successor].compactMap { $0 } + draining }
 }
@@ -105,6 +101,19 @@ struct CircuitPath {
     var places: [CircuitPlace] = []
     /// The first hop ended it: it need not be told.
     var isTold = false
+    /// Nil where it has but one hop, which is a peer like any other.
+    var vigil: CircuitVigil?
+    /// The vigil's last one to the farthest hop.
+    var question: (slot: PeerSlot, nonce: UInt64, sent: Instant)?
+
+    /// The farthest hop with which there is a session; nil where nobody is to be asked.
+    var farthest: Int? {
+        switch machine.stage {
+        case .extending(let hop, _), .identifying(let hop), .greeting(let hop): hop - 1
+        case .ready: hops.count - 1
+        case .entering, .draining, .over: nil
+        }
+    }
 }
 
 struct OwnCircuits {
@@ -134,6 +143,6 @@ struct OwnCircuits {
     var deadline: Instant? {
         (paths.values.compactMap(\.machine.deadline) + all.values.compactMap(\.replaceAt)
             + all.values.compactMap { $0.lease?.deadline }
-            + all.values.compactMap { $0.current == nil ? nil : $0.vigil?.due }).min()
+            + paths.values.compactMap { $0.farthest == nil ? nil : $0.vigil?.due }).min()
     }
 }

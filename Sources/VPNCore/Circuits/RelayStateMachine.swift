@@ -11,7 +11,7 @@ public struct RelayPolicy: Sendable {
     public var circuits = Limits.relayedCircuits
     /// EXTENDs that one client may begin in a minute; 0 = no limit.
     public var extendsPerMinute = Limits.extendsPerMinute
-    /// RELAY payload in bytes a second, both ways, of one client and over one link; 0 = no limit.
+    /// Bytes of the datagrams that go on, a second, both ways, of one client and over one link; 0 = no limit. Its circuits share it.
     public var bytesPerSecondPerClient: UInt64 = 0
     public var bytesPerSecondPerLink: UInt64 = 0
     /// Callers by circuits at a time.
@@ -75,7 +75,9 @@ struct RelayStateMachine {
         }
     }
     /// Peers of which anything is remembered.
-    var remembered: Int { Set(counts.keys).union(extends.keys).union(clientAllowances.keys).count }
+    var remembered: Int {
+        Set(counts.keys).union(extends.keys).union(clientAllowances.keys).union(linkAllowances.keys).count
+    }
 
     /// The circuit whose EXTEND came at this place.
     subscript(place: CircuitPlace) -> Circuit? { circuits[place] }

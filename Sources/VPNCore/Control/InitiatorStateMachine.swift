@@ -69,6 +69,8 @@ struct InitiatorStateMachine {
     /// Bytes of the S1 and S2 that made the session, fragments and headers included; for people.
     private(set) var bytesSent = 0
     private(set) var bytesReceived = 0
+    /// The responder, or whoever holds its peer_id, has said something.
+    private(set) var isAnswered = false
 
     init(
         signer: any IdentitySigner, cryptography: any HandshakeCryptography, offers: Offers, mtu: UInt16,
@@ -130,6 +132,7 @@ struct InitiatorStateMachine {
     mutating func receive(retry datagram: [UInt8], now: Instant) -> [InitiatorEffect] {
         guard !s0.isEmpty, let retry = RetryMessage(datagram) else { return [.drop(.retryMalformed)] }
         guard let cookie = retry.openCookie(answering: s0, sealingID: sealingID) else { return [.drop(.retrySeal)] }
+        isAnswered = true
         switch stage {
         case .awaitingRetry:
             if responder != nil, !asksWhoIsThere {
@@ -182,6 +185,7 @@ struct InitiatorStateMachine {
             if exchanges[position].reassembly == nil { schedule = RetransmitSchedule(now: now, jitter: jitter()) }
             exchanges[position].reassembly = parts
             bytesReceived += datagram.count
+            isAnswered = true
             guard parts.missing.isEmpty else { return [] }
             guard let message = parts.message, let responder else {
                 exchanges[position].reassembly = nil

@@ -21,6 +21,7 @@ extension NodeStateMachine {
         peer.unansweredSince = nil
         peer.missedKeepalives = 0
         peer.isDown = false
+        peer.suspected = nil
         if peer.isDirect { peer.chain.replace(opened.usedKey, by: opened.secrets.nextKey, now: now) }
         peers[slot] = peer
         if peer.isDirect { bind(slot, to: responder.peerID) }
@@ -144,6 +145,7 @@ extension NodeStateMachine {
                 peers[slot]?.failures = 0
                 peers[slot]?.retry = nil
                 peers[slot]?.isDown = false
+                peers[slot]?.suspected = nil
                 makeCurrent(held, slot: slot, carrier: held.summary.carrier, now: now)
             }
             confirmed(held.summary)

@@ -73,6 +73,8 @@ struct Peer {
     var missedKeepalives = 0
     /// Three were missed, and nothing was heard since.
     var isDown = false
+    /// Since when it owes an answer to a circuit's vigil; no circuit is begun there before something is heard.
+    var suspected: Instant?
 
     init(slot: PeerSlot, configuration: PeerConfiguration, isConfigured: Bool, identity: PeerID?) {
         self.slot = slot
@@ -87,6 +89,11 @@ struct Peer {
     var isDirect: Bool { if case .direct = place { true } else { false } }
     var isHop: Bool { if case .hop = place { true } else { false } }
     var isGuest: Bool { if case .guest = place { true } else { false } }
+
+    var isSuspect: Bool {
+        guard let suspected else { return false }
+        return (ring.current?.session.lastReceived ?? .origin) < suspected
+    }
 
     /// A relay's link that nobody configured: it goes when no circuit uses it.
     var isPassingLink: Bool { isDirect && !isConfigured && configuration.endpoint != nil }

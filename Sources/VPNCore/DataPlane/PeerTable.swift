@@ -37,7 +37,7 @@ struct PeerTable {
     private var peers: [Peer] = []
     /// Which peer a session that is sent by, of this local index, belongs to.
     private var slots: [UInt32: PeerSlot] = [:]
-    private var stagedBytes = 0
+    private(set) var stagedBytes = 0
     /// Slots with a session and packets that waited for it.
     private var ready: Deque<PeerSlot> = []
 

@@ -12,8 +12,9 @@ struct ReceivingKeys: ~Copyable {
     /// Whether a datagram of the current phase was opened. Always, but in phase 0.
     private(set) var hasOpened = false
     private var current: PacketKey
-    /// Made ahead of time, so that a forged datagram costs one failed opening in any phase and never a derivation.
-    private var next: PacketKey
+    /// Made when a datagram first asks for it, and kept: forged ones cost one derivation a phase, and a session that is idle holds one
+    /// key less.
+    private var next: PacketKey?
     /// For datagrams on their way when the phase changed.
     private var previous: PacketKey?
     private var ratchet: KeyRatchet
@@ -26,7 +27,6 @@ struct ReceivingKeys: ~Copyable {
         var ratchet = ratchet
         window = ReplayWindow(width: windowWidth)
         current = ratchet.next()
-        next = ratchet.next()
         self.ratchet = ratchet
         since = now
     }
@@ -76,7 +76,8 @@ struct ReceivingKeys: ~Copyable {
             }
             return isOpen ? nil : .drop(.authentication)
         }
-        guard next.open(&buffer, range: datagram, counter: counter) else { return .drop(.authentication) }
+        if next == nil { next = ratchet.next() }
+        guard next?.open(&buffer, range: datagram, counter: counter) == true else { return .drop(.authentication) }
         // Authentic, and too early: the peer cannot have opened a frame of ours that this end never sealed.
         guard sending.follow(to: phase + 1, now: now) else { return .violation(.keyPhase) }
         advance(counter, now)
@@ -84,12 +85,11 @@ struct ReceivingKeys: ~Copyable {
     }
 
     private mutating func advance(_ counter: UInt64, _ now: Instant) {
+        guard var key = next.take() else { return }
         phase += 1
         lowest = counter
         hasOpened = true
         since = now
-        var key = ratchet.next()
-        swap(&key, &next)
         swap(&key, &current)
         previous = consume key
     }

@@ -11,6 +11,8 @@ public final class RelayedTraffic: Sendable {
     /// Of whoever asked for the circuit, and of the link that it goes on by.
     private let client: RelayAllowance
     private let link: RelayAllowance
+    private let clientShare = RelayShare()
+    private let linkShare = RelayShare()
 
     init(client: RelayAllowance, link: RelayAllowance, now: Instant) {
         self.client = client
@@ -18,9 +20,12 @@ public final class RelayedTraffic: Sendable {
         usedAt = Atomic(now.nanoseconds)
     }
 
-    /// Counts a RELAY payload; false if it is more than its client or its link may have.
+    /// Counts a RELAY payload; false if the datagram around it is more than its client or its link may have.
     func admit(_ bytes: Int, now: Instant) -> Bool {
-        guard client.take(bytes, now: now), link.take(bytes, now: now) else { return false }
+        let datagram = bytes + Limits.layerOverhead
+        guard client.take(datagram, clientShare, now: now), link.take(datagram, linkShare, now: now) else {
+            return false
+        }
         packetCount.wrappingAdd(1, ordering: .relaxed)
         byteCount.wrappingAdd(UInt64(bytes), ordering: .relaxed)
         usedAt.max(now.nanoseconds, ordering: .relaxed)
@@ -32,26 +37,6 @@ public final class RelayedTraffic: Sendable {
     public var bytes: UInt64 { byteCount.load(ordering: .relaxed) }
     /// When it was opened, or last carried something.
     var lastUsed: Instant { Instant(nanoseconds: usedAt.load(ordering: .relaxed)) }
-}
-
-/// Bytes that one client, or one link, may have relayed in a second. Threads that meet at the turn of a second may let a few
-/// packets more pass, never fewer.
-final class RelayAllowance: Sendable {
-    /// 0 = no limit.
-    private let bytesPerSecond: UInt64
-    private let second = Atomic<UInt64>(0)
-    private let used = Atomic<UInt64>(0)
-
-    init(bytesPerSecond: UInt64) { self.bytesPerSecond = bytesPerSecond }
-
-    func take(_ bytes: Int, now: Instant) -> Bool {
-        if bytesPerSecond == 0 { return true }
-        let current = now.nanoseconds / 1_000_000_000
-        if second.exchange(current, ordering: .relaxed) != current { used.store(0, ordering: .relaxed) }
-        guard used.load(ordering: .relaxed) + UInt64(bytes) <= bytesPerSecond else { return false }
-        used.wrappingAdd(UInt64(bytes), ordering: .relaxed)
-        return true
-    }
 }
 
 /// Circuit → where what comes on it goes on.
@@ -66,6 +51,8 @@ struct RelayTable {
 
     @inline(__always)
     subscript(place: CircuitPlace) -> Onward? { entries.isEmpty ? nil : entries[place.key] }
+
+    var count: Int { entries.count }
 
     mutating func add(_ place: CircuitPlace, to onward: CircuitPlace, _ traffic: RelayedTraffic) {
         entries[place.key] = Onward(place: onward, traffic: traffic)

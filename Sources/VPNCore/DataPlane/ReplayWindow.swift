@@ -17,25 +17,29 @@ public struct ReplayWindow: Sendable {
     public let width: Int
     /// The highest counter accepted so far; meaningless before the first.
     public private(set) var highest: UInt64 = 0
-    /// One bit per counter; block b of the counter space lives at index b mod count. The count is a power of two and at
-    /// least one block more than the window can touch, so that a block is cleared before it is used again.
+    /// One bit per counter; block b of the counter space lives at index b mod count. The count is a power of two, and grows with what
+    /// was seen up to one block more than the window can touch: a session that carries little has a small one.
     private var blocks: [UInt64]
+    /// The lowest block that is kept. Below it nothing was seen that the window still spans.
+    private var base: UInt64 = 0
     private var isEmpty = true
 
     /// A window that accepts any counter first.
     public init(width: Int = Limits.replayWindow) {
         precondition(width > 0)
         self.width = width
-        var count = 2
-        while count < (width + 63) / 64 + 1 { count *= 2 }
-        blocks = Array(repeating: 0, count: count)
+        blocks = Array(repeating: 0, count: 2)
     }
+
+    /// Blocks that it has.
+    var blockCount: Int { blocks.count }
 
     /// What `accept` would say, without moving anything: the cheap check before the dear `open`.
     @inline(__always)
     public func check(_ counter: UInt64) -> ReplayVerdict {
         if isEmpty || counter > highest { return .fresh }
         if highest - counter >= UInt64(width) { return .tooOld }
+        if counter >> 6 < base { return .fresh }
         return blocks[index(of: counter)] & bit(of: counter) == 0 ? .fresh : .duplicate
     }
 
@@ -53,8 +57,11 @@ public struct ReplayWindow: Sendable {
         if isEmpty {
             isEmpty = false
             highest = counter
+            base = counter >> 6
         } else if counter > highest {
             advance(to: counter)
+        } else if counter >> 6 < base {
+            reach(down: counter >> 6)
         }
         blocks[index(of: counter)] |= bit(of: counter)
     }
@@ -75,14 +82,53 @@ public struct ReplayWindow: Sendable {
     /// Clears the blocks that the window enters; a jump beyond the ring clears all of it once.
     @inline(__always)
     private mutating func advance(to counter: UInt64) {
-        let from = highest >> 6
-        let steps = min(counter >> 6 - from, UInt64(blocks.count))
+        let (from, to) = (highest >> 6, counter >> 6)
+        if to &- base >= UInt64(blocks.count) { makeRoom(upTo: to, lowest: lowest(under: counter)) }
+        let steps = min(to &- from, UInt64(blocks.count))
         var step: UInt64 = 0
         while step < steps {
             step += 1
             blocks[Int(truncatingIfNeeded: (from &+ step) & UInt64(blocks.count - 1))] = 0
         }
         highest = counter
+    }
+
+    /// The block of the lowest counter that the window spans under this one.
+    private func lowest(under counter: UInt64) -> UInt64 {
+        counter < UInt64(width) ? 0 : (counter - UInt64(width) + 1) >> 6
+    }
+
+    /// Lets go of blocks that the window leaves, and has a greater ring where that is not enough.
+    @inline(never)
+    private mutating func makeRoom(upTo last: UInt64, lowest: UInt64) {
+        // Never more than the window, and no more than was seen of it.
+        let kept = highest >> 6 < lowest ? last : max(base, lowest)
+        grow(from: kept, count: last - kept + 1)
+        base = kept
+    }
+
+    /// A counter below all that were seen, and within the window.
+    @inline(never)
+    private mutating func reach(down block: UInt64) {
+        let last = highest >> 6
+        grow(from: base, count: last - block + 1)
+        for empty in block..<base { blocks[Int(truncatingIfNeeded: empty & UInt64(blocks.count - 1))] = 0 }
+        base = block
+    }
+
+    /// A ring of so many blocks or more, with those from `first` to the highest in their places.
+    private mutating func grow(from first: UInt64, count: UInt64) {
+        var size = blocks.count
+        while UInt64(size) < count { size *= 2 }
+        guard size > blocks.count else { return }
+        var grown = [UInt64](repeating: 0, count: size)
+        var block = first
+        while block <= highest >> 6 {
+            grown[Int(truncatingIfNeeded: block & UInt64(size - 1))] =
+                blocks[Int(truncatingIfNeeded: block & UInt64(blocks.count - 1))]
+            block += 1
+        }
+        blocks = grown
     }
 
     @inline(__always)
