@@ -227,6 +227,8 @@ public enum Limits {
     static let circuitDrain = TimeSpan.seconds(10)
     /// Before a replacement that failed is tried again; doubles each time, up to two minutes.
     static let circuitRetry = TimeSpan.seconds(10)
+    /// The same of one that is to take the place of a lost path beside others (§9).
+    static let pathRetry = TimeSpan.seconds(1)
     /// Without a sign of life from the last hop of a circuit for so long, ± 25 %, it is asked for one: while packets go, or went a
     /// moment ago, and else.
     static let vigilBusy = TimeSpan.milliseconds(750)

@@ -124,7 +124,15 @@ struct Worker: ~Copyable, ThreadWork {
         unsafe datagram.withUnsafeBufferPointer {
             if let base = $0.baseAddress { unsafe room.update(from: base, count: $0.count) }
         }
-        queue(Limits.headroom..<Limits.headroom + datagram.count, carrier, trafficClass: 0)
+        let range = Limits.headroom..<Limits.headroom + datagram.count
+        guard case .circuit = carrier else { return queue(range, carrier, trafficClass: 0) }
+        // SAFETY: as above; the span lives no longer than this call.
+        var buffer = unsafe MutableSpan(_unsafeStart: outgoing.memory, count: outgoing.size)
+        if case .transmit(let datagram, let carrier, let trafficClass) = plane.sender.carry(
+            &buffer, range, over: carrier, now: MonotonicClock.now)
+        {
+            queue(datagram, carrier, trafficClass: trafficClass)
+        }
     }
 
     private mutating func sendStaged(_ now: Instant) {

@@ -363,7 +363,7 @@ public final class VirtualHost {
             case .emit(let event): events.append((now, event))
             }
         }
-        while let (datagram, carrier) = plane.nextFrame() { transmit(datagram, carrier, send: send) }
+        while let (datagram, carrier) = plane.nextFrame() { carry(datagram, carrier, now: now, send: send) }
         nextDeadline = jobs.map(\.due).min().map { min($0, machine.nextDeadline) } ?? machine.nextDeadline
         if let due = plane.deadline { nextDeadline = min(nextDeadline, due) }
     }
@@ -382,6 +382,18 @@ public final class VirtualHost {
             guard let (range, carrier, _) = plane.sender.nextStaged(into: &span, now: now) else { return }
             transmit(Array(buffer[range]), carrier, send: send)
         }
+    }
+
+    /// What the data plane says itself, by whatever carries its patch.
+    private func carry(_ bytes: [UInt8], _ carrier: Carrier, now: Instant, send: (VirtualDatagram) -> Void) {
+        guard case .circuit = carrier else { return transmit(bytes, carrier, send: send) }
+        let range = Limits.headroom..<Limits.headroom + bytes.count
+        aside.replaceSubrange(range, with: bytes)
+        var span = aside.mutableSpan
+        guard case .transmit(let datagram, let carrier, _) = plane.sender.carry(&span, range, over: carrier, now: now)
+        else { return }
+        plane.sender.settle()
+        transmit(Array(aside[datagram]), carrier, send: send)
     }
 
     private func transmit(_ datagram: [UInt8], _ carrier: Carrier, send: (VirtualDatagram) -> Void) {

@@ -37,7 +37,7 @@ extension Threads {
             let count = 30
             let size = 600
             let payloads = (0..<count).map { [UInt8](repeating: UInt8($0 + 1), count: size) }
-            let lent = unsafe UnsafeMutablePointer<UInt8>.allocate(capacity: count * (size + 8))
+            let lent = UnsafeMutablePointer<UInt8>.allocate(capacity: count * (size + 8))
             defer { unsafe lent.deallocate() }
             var outbox = Outbox(packet: 2048, sendsTrains: trains)
             #expect(outbox.canBorrow(2048) && !outbox.canBorrow(outbox.size))

@@ -57,14 +57,17 @@ struct CircuitStateMachine {
     let hops: Int
     /// How long each hop is waited for before it has said anything; a whole handshake where it is not said.
     private let firstWords: [TimeSpan]
+    /// The last hop is not met: there is a session with it already (§9).
+    private let endsUnmet: Bool
     private(set) var stage = Stage.entering
     /// When `timeout` has something to do; nil while it is ready.
     private(set) var deadline: Instant?
     /// When this stage began.
     private var since = Instant.origin
 
-    init(hops: Int, firstWords: [TimeSpan] = []) {
+    init(hops: Int, firstWords: [TimeSpan] = [], endsUnmet: Bool = false) {
         self.hops = hops
+        self.endsUnmet = endsUnmet
         self.firstWords = firstWords
     }
 
@@ -112,6 +115,7 @@ struct CircuitStateMachine {
         case .refused(let refusal): return fail(.refused(refusal), hop: hop)
         case .ready(let largest):
             guard Int(largest) >= Limits.smallestCircuitDatagram else { return fail(.tooNarrow, hop: hop) }
+            if endsUnmet, hop == hops - 1 { return advance(to: hops, now: now) }
             stage = .identifying(hop: hop)
             deadline = now + Limits.circuitHandshake
             return [.identify(hop: hop)]

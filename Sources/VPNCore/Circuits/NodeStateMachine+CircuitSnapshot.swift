@@ -15,6 +15,12 @@ public struct CircuitSnapshot: Sendable {
     public let number: OwnCircuit.Number
     public let name: String
     public let hops: [PeerID]
+    /// The hops of all paths in use, the first of them first.
+    public let paths: [[PeerID]]
+    /// Paths that were asked for.
+    public let wantedPaths: Int
+    /// Two of them share a relay, an operator or a network, since there were too few.
+    public let isRelaxed: Bool
     public let state: State
     /// The peer slot that its last hop has.
     public let destination: PeerSlot
@@ -51,9 +57,13 @@ extension NodeStateMachine {
     public func circuitSnapshots(now: Instant) -> [CircuitSnapshot] {
         circuits.all.values.sorted { $0.number < $1.number }.map { circuit in
             let destination = peers[circuit.destination]
+            let used = ([circuit.current].compactMap { $0 } + circuit.sides).compactMap { circuits.paths[$0] }
+                .filter { $0.machine.stage == .ready }
             return CircuitSnapshot(
                 number: circuit.number, name: circuit.request.name,
                 hops: circuit.paths.first.flatMap { circuits.paths[$0]?.hops } ?? circuit.request.hops,
+                paths: used.map(\.hops), wantedPaths: circuit.request.quilt?.paths ?? 1,
+                isRelaxed: used.contains(where: \.isRelaxed),
                 state: circuit.current == nil ? .building : circuit.successor == nil ? .ready : .replacing,
                 destination: circuit.destination, age: circuit.readySince.map { now.since($0) },
                 replacesIn: circuit.replaceAt.map { $0.since(now) }, draining: circuit.draining.count,

@@ -23,9 +23,10 @@ extension NodeStateMachine {
         let number = circuits.freshNumber()
         var destination = entry
         if request.hops.count > 1 {
-            let configuration = PeerConfiguration(
+            var configuration = PeerConfiguration(
                 name: request.name, peerID: request.hops.last, endpoint: nil, allowedIPs: request.allowedIPs,
                 keepaliveSeconds: Limits.circuitKeepalive)
+            configuration.quilt = request.quilt?.configuration
             destination = addPeer(configuration, isConfigured: false, identity: request.hops.last, place: .hop(nil))
             if request.wantsLease { push(.dataPlane(.sources(destination, []))) }
             emitRoutes()
@@ -68,6 +69,18 @@ extension NodeStateMachine {
             return .entry
         }
         guard hops.allSatisfy({ trust.bar($0) == nil && trust.relayKeys(of: $0) != nil }) else { return .unknownHop }
+        if let quilt = request.quilt {
+            let isEnd = quilt.named.allSatisfy { way in
+                way.count > 1 && way.last == hops.last && Set(way).count == way.count && !way.contains(ownID)
+            }
+            guard hops.count > 1, isEnd, quilt.named.allSatisfy({ $0.count <= Limits.circuitHops }) else {
+                return .loop
+            }
+            let others = quilt.named.joined()
+            guard others.allSatisfy({ trust.bar($0) == nil && trust.relayKeys(of: $0) != nil }) else {
+                return .unknownHop
+            }
+        }
         let taken = peers.values.contains { $0.configuration.allowedIPs.contains(where: request.allowedIPs.contains) }
         return taken || Set(request.allowedIPs).count != request.allowedIPs.count
             || (hops.count == 1 && (!request.allowedIPs.isEmpty || request.wantsLease)) ? .prefix : nil
@@ -76,8 +89,9 @@ extension NodeStateMachine {
     // MARK: - Paths
 
     private mutating func startPath(of number: OwnCircuit.Number, now: Instant) {
-        guard let circuit = circuits.all[number], let entry = directSlot(of: circuit.request.hops[0]) else { return }
-        let hops = nextHops(of: circuit)
+        guard let circuit = circuits.all[number] else { return }
+        let hops = nextHops(of: circuit, now: now)
+        guard let entry = directSlot(of: hops[0]) else { return }
         let firstWords = firstWords(hops, circuit.request, now: now)
         var path = CircuitPath(
             number: circuits.freshNumber(), circuit: number, hops: hops,
@@ -85,7 +99,12 @@ extension NodeStateMachine {
         if hops.count > 1 { path.vigil = CircuitVigil(now: now, jitter: cryptography.randomBytes(1)[0]) }
         circuits.paths[path.number] = path
         circuits.all[number]?.successor = path.number
-        let isEntered = mayCarry(entry)
+        begin(path, now: now)
+    }
+
+    /// Takes the first step of a path that is in the tables.
+    mutating func begin(_ path: CircuitPath, now: Instant) {
+        let isEntered = mayCarry(path.slots[0])
         advance(path.number, now: now) { $0.start(isEntered: isEntered, now: now) }
     }
 
@@ -96,7 +115,7 @@ extension NodeStateMachine {
     }
 
     /// One step of a path, and what it asks for.
-    private mutating func advance(
+    mutating func advance(
         _ number: CircuitPath.Number, now: Instant, _ step: (inout CircuitStateMachine) -> [CircuitEffect]
     ) {
         guard var path = circuits.paths[number] else { return }
@@ -112,12 +131,13 @@ extension NodeStateMachine {
         case .extend(let hop): extend(path, circuit, hop, now: now)
         case .identify(let hop):
             // The last hop's keys outlive its paths, as does what it was given under them.
-            if hop == circuit.request.hops.count - 1, case .hop(.some) = peers[circuit.destination]?.place {
+            if hop == path.hops.count - 1, case .hop(.some) = peers[circuit.destination]?.place {
                 advance(number, now: now) { $0.identified(hop: hop, true, now: now) }
             } else {
                 run(.makeIdentity, for: .hop(number, hop: hop))
             }
         case .greet(let hop): greet(path, circuit, hop, now: now)
+        case .ready where path.isSide: sideReady(path, circuit, now: now)
         case .ready: ready(path, circuit, now: now)
         case .failed(let failure, let hop): failed(path, circuit, hop, failure, now: now)
         case .drained: endPath(number, tells: true, now: now)
@@ -155,7 +175,7 @@ extension NodeStateMachine {
             path.machine.stage == .identifying(hop: hop), path.slots.count == hop
         else { return }
         if let signer {
-            if hop == circuit.request.hops.count - 1 {
+            if hop == path.hops.count - 1 {
                 peers[circuit.destination]?.place = .hop(signer)
             } else {
                 let identity = path.hops[hop]
@@ -170,7 +190,7 @@ extension NodeStateMachine {
 
     /// §8: a whole handshake with each hop, through all those before it.
     private mutating func greet(_ path: CircuitPath, _ circuit: OwnCircuit, _ hop: Int, now: Instant) {
-        if hop == circuit.request.hops.count - 1 { circuits.paths[path.number]?.slots.append(circuit.destination) }
+        if hop == path.hops.count - 1 { circuits.paths[path.number]?.slots.append(circuit.destination) }
         guard let path = circuits.paths[path.number], let slot = path.slots.last, let peer = peers[slot],
             case .hop(let signer?) = peer.place, let identity = peer.identity, trust.bar(identity) == nil,
             let keys = trust.relayKeys(of: identity)
@@ -205,7 +225,9 @@ extension NodeStateMachine {
             circuit.draining.append(replaced)
             circuits.paths[replaced]?.machine.drain(now: now)
         }
+        if circuit.request.quilt != nil { circuit.sidesDue = now }
         circuits.all[circuit.number] = circuit
+        shareEnds(of: circuit.number)
         if replaced != nil {
             emit(.circuit(.replaced(circuit.number, name: name)))
         } else {
@@ -233,23 +255,42 @@ extension NodeStateMachine {
     ) {
         let name = circuit.request.name
         if circuit.draining.contains(path.number) { return endPath(path.number, tells: true, now: now) }
+        if path.isSide { return sideFailed(path, circuit, hop, failure, now: now) }
         // A relay that is there owes its word on an EXTEND.
         blame(path, circuit.request, hop: failure == .noAnswer ? hop - 1 : hop, now: now)
         if circuit.successor == path.number, circuit.current != nil {
             endPath(path.number, tells: true, now: now)
             let doublings = min(circuit.failures, 4)
-            let pause = min(Limits.circuitRetry * (1 << doublings), Limits.retryPauseMaximum)
+            // One that is to take a lost path's place is wanted now, one before the end of a path is not.
+            let isLost = circuit.current.flatMap { circuits.paths[$0]?.machine.stage } == .over
+            let pause = min(
+                (isLost ? Limits.pathRetry : Limits.circuitRetry) * (1 << doublings), Limits.retryPauseMaximum)
             circuits.all[circuit.number]?.failures += 1
             circuits.all[circuit.number]?.replaceAt = now + pause
             emit(.circuit(.replacementFailed(circuit.number, name: name, hop: hop, failure, retryIn: pause)))
+            return endIfLost(circuit.number, hop, failure, now: now)
+        }
+        if circuit.current == path.number, hasOtherPath(circuit, but: path) {
+            // Its session goes on by the others, until another path has taken this one's place.
+            emit(.circuit(.pathLost(circuit.number, name: name, hop: hop, failure, retryIn: .zero)))
+            if circuit.successor == nil { circuits.all[circuit.number]?.replaceAt = now }
             return
         }
         remove(circuit, tells: true, now: now)
         emit(.circuit(.failed(circuit.number, name: name, hop: hop, failure)))
     }
 
+    /// The first path is gone and no other one carries, nor is one to take its place: so is the circuit.
+    mutating func endIfLost(_ number: OwnCircuit.Number, _ hop: Int, _ failure: CircuitFailure, now: Instant) {
+        guard let circuit = circuits.all[number], circuit.successor == nil, let current = circuit.current,
+            circuits.paths[current]?.machine.stage == .over, carryingPlaces(circuit).isEmpty
+        else { return }
+        remove(circuit, tells: true, now: now)
+        emit(.circuit(.failed(number, name: circuit.request.name, hop: hop, failure)))
+    }
+
     /// Forgets a circuit. The goodbye in its innermost session goes all the way, the END at its beginning clears the way up.
-    private mutating func remove(_ circuit: OwnCircuit, tells: Bool, now: Instant) {
+    mutating func remove(_ circuit: OwnCircuit, tells: Bool, now: Instant) {
         let isNested = circuit.request.hops.count > 1
         if isNested { sayGoodbye(to: circuit.destination, .closedHere, now: now) }
         for path in circuits.all[circuit.number]?.paths ?? [] { endPath(path, tells: tells, now: now) }
@@ -265,14 +306,18 @@ extension NodeStateMachine {
         for number in circuits.all.keys.sorted() { closeCircuit(number, now: now) }
     }
 
-    private mutating func endPath(_ number: CircuitPath.Number, tells: Bool, now: Instant) {
+    mutating func endPath(_ number: CircuitPath.Number, tells: Bool, now: Instant) {
         guard let path = circuits.paths.removeValue(forKey: number), var circuit = circuits.all[path.circuit] else {
             return
         }
         if circuit.current == number { circuit.current = nil }
         if circuit.successor == number { circuit.successor = nil }
         circuit.draining.removeAll { $0 == number }
+        circuit.sides.removeAll { $0 == number }
         circuits.all[circuit.number] = circuit
+        if path.isSide, let place = path.places.last, path.places.count == path.hops.count - 1 {
+            dropPatch(.circuit(place), of: circuit.destination, now: now)
+        }
         for place in path.places { circuits.origins[place] = nil }
         for slot in path.slots.dropFirst() {
             if slot == circuit.destination {
@@ -329,6 +374,7 @@ extension NodeStateMachine {
             circuits.all[circuit.number]?.replaceAt = nil
             replaceCircuit(circuit.number, now: now)
         }
+        advanceSides(now: now)
         advanceLeases(now: now)
     }
 

@@ -20,13 +20,16 @@ extension NodeStateMachine {
         }
     }
 
-    private mutating func choosePath(
+    mutating func choosePath(
         _ wish: PathWish, avoiding avoided: Set<PeerID>, now: Instant
     ) throws(SelectionFailure) -> [PeerID] {
         let candidates = pathCandidates
         let usable = Set(candidates.map(\.id))
         let unix = unixSeconds(now)
-        let selection = RelaySelection(candidates, avoiding: avoided)
+        // A guard that does not answer is worth no more between others.
+        let resting = Set(guards.guards.filter { $0.retry > unix }.map(\.id)).subtracting(
+            guards.preferred(among: usable, unix: unix) + [wish.exit].compactMap { $0 })
+        let selection = RelaySelection(candidates, avoiding: avoided.union(resting))
         var random = CryptographicGenerator(cryptography)
         guard wish.hops > 1 else { return try selection.path(wish, guards: [], using: &random) }
         let before = guards
@@ -69,11 +72,18 @@ extension NodeStateMachine {
     }
 
     /// The hops of a circuit's next path: guard and exit stay, what is between may be others.
-    mutating func nextHops(of circuit: OwnCircuit) -> [PeerID] {
-        let hops = circuit.request.hops
-        guard let wish = circuit.request.wish, circuit.current != nil, hops.count > 2 else { return hops }
+    mutating func nextHops(of circuit: OwnCircuit, now: Instant) -> [PeerID] {
+        let current = circuit.current.flatMap { circuits.paths[$0] }
+        let hops = current?.hops ?? circuit.request.hops
+        guard let wish = circuit.request.wish, let current, hops.count > 1 else { return hops }
+        // A path that is lost while others carry may have lost its guard.
+        if current.machine.stage == .over, let others = otherHops(of: circuit, besides: circuit.sides, now: now) {
+            return others.hops
+        }
+        guard hops.count > 2 else { return hops }
         var random = CryptographicGenerator(cryptography)
-        for avoided in [Set(circuits.avoided.keys).subtracting([hops[0], hops[hops.count - 1]]), []] {
+        let shared = sharedBySides(circuit)
+        for avoided in [shared.union(circuits.avoided.keys).subtracting([hops[0], hops[hops.count - 1]]), shared, []] {
             let selection = RelaySelection(pathCandidates, avoiding: avoided)
             if let middles = selection.middles(wish, entry: hops[0], exit: hops[hops.count - 1], using: &random) {
                 return [hops[0]] + middles + [hops[hops.count - 1]]

@@ -176,11 +176,17 @@ extension NodeStateMachine {
             return pathFailed(origin.path, hop: origin.hop, .ended(message.reason), tells: false, now: now)
         }
         if let circuit = relay.circuit(at: place) { return end(circuit, message.reason, except: place, now: now) }
+        let isPatch = forgetPatches(on: place)
         let guests = peers.values.filter { peer in peer.isGuest && peer.ring.all.contains { $0.session.place == place }
         }
-        if guests.isEmpty { return drop(.circuitUnknown) }
+        if guests.isEmpty {
+            if !isPatch { drop(.circuitUnknown) }
+            return
+        }
         for guest in guests.sorted(by: { $0.slot < $1.slot }) {
             for held in guest.ring.all where held.session.place == place {
+                // §9: other circuits carry it, too.
+                if carriesElsewhere(held, guest) { continue }
                 retire(held, of: guest.slot, .closedByPeer)
             }
             forgetIfIdle(guest.slot)
@@ -228,6 +234,7 @@ extension NodeStateMachine {
     private mutating func retireGuests(of outer: PeerSlot) {
         for guest in peers.keys.sorted() where peers[guest]?.isGuest == true {
             for held in peers[guest]?.ring.all ?? [] where held.session.place?.outer == outer {
+                if let peer = peers[guest], carriesElsewhere(held, peer) { continue }
                 retire(held, of: guest, .silent)
             }
             forgetIfIdle(guest)

@@ -16,15 +16,35 @@ public struct CircuitRequest: Sendable, Equatable {
     /// By which its hops are chosen, where there are none yet: paths that replace the first may have other hops between the first and the last. Nil: the
     /// hops are what was asked for.
     public var wish: PathWish?
+    /// More paths to the last hop than one, used at once (§9). Nil: one.
+    public var quilt: CircuitQuilt?
 
     public init(
-        name: String, hops: [PeerID], allowedIPs: [IPPrefix], wantsLease: Bool = false, wish: PathWish? = nil
+        name: String, hops: [PeerID], allowedIPs: [IPPrefix], wantsLease: Bool = false, wish: PathWish? = nil,
+        quilt: CircuitQuilt? = nil
     ) {
         self.name = name
         self.hops = hops
         self.allowedIPs = allowedIPs
         self.wantsLease = wantsLease
         self.wish = wish
+        self.quilt = quilt
+    }
+}
+
+/// Paths of one circuit that are used at once (§9): each a patch of the session with the last hop, which is all that they share.
+public struct CircuitQuilt: Sendable, Equatable {
+    public var configuration: QuiltConfiguration
+    /// Paths in all, 2 … `Limits.patches`.
+    public var paths: Int
+    /// The hops of the further paths where the circuit does not choose them, all ending at the same one.
+    public var named: [[PeerID]]
+
+    public init(configuration: QuiltConfiguration = QuiltConfiguration(), paths: Int, named: [[PeerID]] = []) {
+        precondition((2...Limits.patches).contains(paths), "a quilt of paths that no session has")
+        self.configuration = configuration
+        self.paths = paths
+        self.named = named
     }
 }
 
@@ -63,6 +83,10 @@ public enum CircuitEvent: Sendable {
     case leased(OwnCircuit.Number, name: String, ExitLease)
     /// The circuit is there, and has no addresses.
     case leaseRefused(OwnCircuit.Number, name: String, LeaseRefusal)
+    /// It has so many paths in use now (§9), of as many as were asked for.
+    case paths(OwnCircuit.Number, name: String, inUse: Int, of: Int)
+    /// A further path could not be built, or is no more; the others go on.
+    case pathLost(OwnCircuit.Number, name: String, hop: Int, CircuitFailure, retryIn: TimeSpan)
 }
 
 /// A circuit: what it leads to, and the paths that it has.
@@ -77,6 +101,11 @@ public struct OwnCircuit: Sendable {
     var current: CircuitPath.Number?
     var successor: CircuitPath.Number?
     var draining: [CircuitPath.Number] = []
+    /// Further ones (§9), built or in use, and when to look whether there are enough of them.
+    var sides: [CircuitPath.Number] = []
+    var sidesDue: Instant?
+    /// Of those that could not be built, one after the other.
+    var sideFailures = 0
     var readySince: Instant?
     /// When a successor is to be built.
     var replaceAt: Instant?
@@ -85,7 +114,7 @@ public struct OwnCircuit: Sendable {
     /// nil before it is asked for. It outlives the paths, as the association with the exit does.
     var lease: LeaseProgress?
 
-    var paths: [CircuitPath.Number] { [current, successor].compactMap { $0 } + draining }
+    var paths: [CircuitPath.Number] { [current, successor].compactMap { $0 } + draining + sides }
 }
 
 /// One way through the hops.
@@ -101,6 +130,15 @@ struct CircuitPath {
     var places: [CircuitPlace] = []
     /// The first hop ended it: it need not be told.
     var isTold = false
+    /// One beside others (§9): the session with the last hop is not its own, and it ends before it.
+    var isSide = false
+    /// Of a side path: when another one is to take its place; it is still in use until that is.
+    var replaceAt: Instant?
+    var isLeaving = false
+    /// It shares a relay, an operator or a network with another path, since there was none that does not.
+    var isRelaxed = false
+    /// Other paths lead to the last hop, too: what comes from there says nothing of this one.
+    var sharesEnd = false
     /// Nil where it has but one hop, which is a peer like any other.
     var vigil: CircuitVigil?
     /// The vigil's last one to the farthest hop.
@@ -110,7 +148,7 @@ struct CircuitPath {
     var farthest: Int? {
         switch machine.stage {
         case .extending(let hop, _), .identifying(let hop), .greeting(let hop): hop - 1
-        case .ready: hops.count - 1
+        case .ready: sharesEnd ? hops.count - 2 : hops.count - 1
         case .entering, .draining, .over: nil
         }
     }
@@ -142,6 +180,7 @@ struct OwnCircuits {
     /// When something is due.
     var deadline: Instant? {
         (paths.values.compactMap(\.machine.deadline) + all.values.compactMap(\.replaceAt)
+            + all.values.compactMap(\.sidesDue) + paths.values.compactMap(\.replaceAt)
             + all.values.compactMap { $0.lease?.deadline }
             + paths.values.compactMap { $0.farthest == nil ? nil : $0.vigil?.due }).min()
     }

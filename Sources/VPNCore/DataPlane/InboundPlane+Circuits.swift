@@ -52,15 +52,37 @@ extension InboundPlane {
                 datagram.count > Limits.handshakeDatagram ? drop(.tooLong) : .handshake(datagram)
             return InboundVerdict(outcome: outcome, place: place)
         }
-        guard let session = sessions.reference(header.receiverIndex) else {
+        guard let entry = sessions.entry(header.receiverIndex), let session = entry.session else {
             return InboundVerdict(outcome: drop(.unknownIndex), place: place)
         }
-        guard session.withObject({ $0.placeKey }) == place.key else {
+        let own = session.withObject { $0.placeKey }
+        // §9: a patch of a session that was made on a circuit is a circuit, too; which one, its join shows.
+        guard own == place.key || (entry.patch > 0 && own != 0) else {
             return InboundVerdict(outcome: drop(.circuitSession), place: place)
         }
         let opened = session.withObject { $0.open(&buffer, datagram: datagram, header: header, now: now) }
-        var verdict = verdict(on: opened, of: session, &buffer, now)
+        var verdict =
+            entry.isQuilted
+            ? patchVerdict(on: opened, of: session, by: Int(entry.patch), datagram, &buffer, now)
+            : verdict(on: opened, of: session, &buffer, now)
         verdict.place = verdict.place ?? place
         return verdict
+    }
+
+    /// The verdict on a datagram of a quilt that came on a circuit.
+    @inline(never)
+    private mutating func patchVerdict(
+        on opened: OpenVerdict, of session: SessionReference, by patch: Int, _ datagram: Range<Int>,
+        _ buffer: inout MutableSpan<UInt8>, _ now: Instant
+    ) -> InboundVerdict {
+        guard let weave = quilts[session.withObject({ $0.localIndex })] else {
+            return verdict(on: opened, of: session, &buffer, now)
+        }
+        // The datagrams around it are of another session, and may be of another quilt.
+        let outer = self.weave
+        self.weave = weave
+        defer { self.weave = outer }
+        note(opened, bytes: datagram.count, weave: weave, patch: patch, now)
+        return verdict(on: opened, of: session, weave: weave, patch: patch, &buffer, now)
     }
 }

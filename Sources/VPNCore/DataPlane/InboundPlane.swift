@@ -94,7 +94,7 @@ public struct InboundPlane {
     private var told = 0
     private var session: SessionReference?
     /// Where its packets are put in order, and the patch by which these came; −1 where it has one carrier.
-    private var weave = -1
+    var weave = -1
     private var patch = 0
     /// Bytes of the opened datagrams, where they came from elsewhere, until that is told.
     private var bytesFromElsewhere = 0
@@ -272,21 +272,19 @@ public struct InboundPlane {
     @inline(never)
     private mutating func count(_ train: Train, _ now: Instant) {
         var arrivals = QuiltState.Arrivals()
-        for place in 0..<opened.count {
-            switch opened[place] {
-            case .frame(let frame):
-                arrivals.isAuthentic = true
-                if frame.type == .ip { arrivals.hasPayload = true }
-            // A copy of what another patch brought before: not looked at any further, but this patch did bring it.
-            case .drop(.replayDuplicate): break
-            default: continue
-            }
-            arrivals.packets += 1
-            arrivals.bytes += train.datagram(place).count
-        }
+        for place in 0..<opened.count { arrivals.add(opened[place], bytes: train.datagram(place).count) }
         guard arrivals.packets > 0 else { return }
         let (number, total) = (patch, arrivals)
         weaves[weave]?.quilt.withState { $0.received(total, on: number, now: now) }
+    }
+
+    /// The same of one datagram.
+    func note(_ opened: OpenVerdict, bytes: Int, weave: Int, patch: Int, _ now: Instant) {
+        var arrivals = QuiltState.Arrivals()
+        arrivals.add(opened, bytes: bytes)
+        guard arrivals.packets > 0 else { return }
+        let total = arrivals
+        weaves[weave]?.quilt.withState { $0.received(total, on: patch, now: now) }
     }
 
     private mutating func skip(_ train: Train, _ outcome: InboundOutcome) -> InboundVerdict {

@@ -226,6 +226,15 @@ public struct OutboundPlane {
         return relay(&buffer, payload: Limits.headroom..<Limits.headroom + payload.count, to: slot, now: now)
     }
 
+    /// Puts the layers around a sealed datagram that its carrier asks for. In place: a circuit takes 24 bytes in front and 16 behind
+    /// for each.
+    public mutating func carry(
+        _ buffer: inout MutableSpan<UInt8>, _ datagram: Range<Int>, over carrier: Carrier, now: Instant
+    ) -> OutboundVerdict {
+        guard case .circuit(let place) = carrier else { return .transmit(datagram, carrier, trafficClass: 0) }
+        return wrap(&buffer, datagram, in: place, now: now)
+    }
+
     private enum SealedRelay {
         case sealed(Range<Int>, Carrier)
         case refused(DropReason)

@@ -12,7 +12,7 @@ struct SessionTable {
         var index: UInt32
         /// The patch of the session (§9); 0 for its own index.
         var patch: UInt8 = 0
-        /// Whether the session has patches.
+        /// Whether the session has patches, or had some.
         var isQuilted = false
         var session: SessionReference?
     }
@@ -21,6 +21,8 @@ struct SessionTable {
     private(set) var owners: [UInt32: Session] = [:]
     /// Further indices: the session's own one, and the patch.
     private var patches: [UInt32: (session: UInt32, patch: UInt8)] = [:]
+    /// Sessions that have or had some: what is under way may say so after the last of them has gone.
+    private var quilted: Set<UInt32> = []
 
     init() {
         entries = Array(repeating: Entry(index: 0, session: nil), count: 16)
@@ -39,6 +41,7 @@ struct SessionTable {
     mutating func insert(patch: UInt8, of session: Session, index: UInt32) {
         guard owners[session.localIndex] === session, patches[index] == nil, owners[index] == nil else { return }
         patches[index] = (session.localIndex, patch)
+        quilted.insert(session.localIndex)
         // All of its indices know it from now on.
         rebuild(capacity: (owners.count + patches.count) * 2 > entries.count ? entries.count * 2 : entries.count)
     }
@@ -52,6 +55,7 @@ struct SessionTable {
     mutating func remove(_ index: UInt32) -> Session? {
         guard let session = owners.removeValue(forKey: index) else { return nil }
         patches = patches.filter { $0.value.session != index }
+        quilted.remove(index)
         // Sessions go rarely: placing the others anew is simpler than tombstones, and keeps chains short.
         rebuild(capacity: entries.count)
         return session
@@ -93,7 +97,6 @@ struct SessionTable {
 
     private mutating func rebuild(capacity: Int) {
         entries = Array(repeating: Entry(index: 0, session: nil), count: capacity)
-        let quilted = Set(patches.values.map(\.session))
         for session in owners.values {
             put(
                 Entry(

@@ -9,8 +9,10 @@ extension NodeStateMachine {
     /// A session became the current one: where the operator wants more ways there, they are asked for.
     mutating func beginQuilt(_ slot: PeerSlot, now: Instant) {
         guard let peer = peers[slot], let wanted = peer.configuration.quilt, let held = peer.ring.current,
-            peer.isDirect, peer.quilts[held.session.localIndex] == nil, let carrier = peer.carrier
+            peer.quilts[held.session.localIndex] == nil, let carrier = peer.carrier
         else { return }
+        if peer.isHop { return joinSides(to: slot, now: now) }
+        guard peer.isDirect else { return }
         // Only the initiator adds: where the other end began the session and adds nothing, this end begins one of its own.
         peers[slot]?.quiltWanted =
             held.summary.role == .responder && !wanted.ways.isEmpty ? now + Limits.quiltTakeover : nil
@@ -20,19 +22,74 @@ extension NodeStateMachine {
             ways.insert(.udp(endpoint), at: 0)
         }
         ways.removeAll { $0 == carrier }
-        guard !ways.isEmpty else { return }
-        var making = makeQuilt(held, carrier, wanted, now: now)
-        for (place, way) in ways.prefix(Limits.patches - 1).enumerated() {
-            let index = freshIndex(for: .reserved, with: held.session.localIndex)
-            // Not all at once: the other end answers a few in a second.
-            let start = now + Limits.patchQuestion * place
-            making.joins.append(
-                PatchJoin(
-                    number: place + 1, carrier: way, localIndex: index, mtu: peer.path?.told ?? Int(parameters.mtu),
-                    deadline: start))
-            push(.dataPlane(.patch(making.quilt, number: place + 1, index: index)))
+        // Not all at once: the other end answers a few in a second.
+        for (place, way) in ways.enumerated() {
+            addPatch(way, to: slot, from: now + Limits.patchQuestion * place, now: now)
         }
+    }
+
+    /// Another way for the current session, which this end began.
+    ///
+    /// - Parameter start: when the other end is told.
+    mutating func addPatch(_ way: Carrier, to slot: PeerSlot, from start: Instant, now: Instant) {
+        guard let peer = peers[slot], let wanted = peer.configuration.quilt, let held = peer.ring.current,
+            held.summary.role == .initiator, let carrier = peer.carrier
+        else { return }
+        var making =
+            peer.quilts[held.session.localIndex] ?? makeQuilt(held, carrier, wanted, now: now)
+        let taken = (making.joins + making.leaving).map(\.number)
+        guard !making.joins.contains(where: { $0.carrier == way }),
+            let number = (1..<Limits.patches).first(where: { !taken.contains($0) })
+        else { return }
+        let index = freshIndex(for: .reserved, with: held.session.localIndex)
+        making.joins.append(
+            PatchJoin(
+                number: number, carrier: way, localIndex: index, mtu: patchSize(slot, over: way), deadline: start))
+        push(.dataPlane(.patch(making.quilt, number: number, index: index)))
         peers[slot]?.quilts[held.session.localIndex] = making
+    }
+
+    /// The longest inner packet that a patch is tried with, in bytes.
+    private func patchSize(_ slot: PeerSlot, over way: Carrier) -> Int {
+        let usual = peers[slot]?.path?.told ?? peers[slot]?.path?.search.current ?? Int(parameters.mtu)
+        guard let place = way.place, let largest = circuits.largest(on: place) else { return usual }
+        return min(usual, largest - Limits.layerOverhead)
+    }
+
+    /// No packet goes by this way any more, and the other end is told, by the way itself if it carries: what was sent there before comes
+    /// before that. What is under way to here still finds its session until `dropPatch`.
+    mutating func leavePatch(_ way: Carrier, of slot: PeerSlot, now: Instant) {
+        for (index, making) in (peers[slot]?.quilts ?? [:]).sorted(by: { $0.key < $1.key }) {
+            guard let place = making.joins.firstIndex(where: { $0.carrier == way }) else { continue }
+            let join = making.joins[place]
+            let state = making.quilt.withState { $0.patches[join.number] }
+            let message = PatchMessage(
+                nonce: cryptography.randomBytes(8).u64(at: 0), patch: join.number, .remove)
+            if state?.carries == true, join.remoteIndex != 0 {
+                let last = QuiltState.Way(
+                    patch: join.number, carrier: way, remoteIndex: join.remoteIndex, mtu: join.mtu)
+                speak(.pathChallenge, message, by: making.quilt, on: last, now: now)
+            } else if let session = peers[slot]?.ring.held(index)?.session {
+                say(.pathChallenge, message.encoded, by: session, to: slot, now: now)
+            }
+            making.quilt.withState { $0.remove(join.number) }
+            peers[slot]?.quilts[index]?.joins.remove(at: place)
+            peers[slot]?.quilts[index]?.leaving.append(join)
+            peers[slot]?.quilts[index]?.told[join.number] = nil
+            limitPackets(slot)
+        }
+    }
+
+    /// This way is no more.
+    mutating func dropPatch(_ way: Carrier, of slot: PeerSlot, now: Instant) {
+        leavePatch(way, of: slot, now: now)
+        for (index, making) in (peers[slot]?.quilts ?? [:]).sorted(by: { $0.key < $1.key }) {
+            for join in making.leaving where join.carrier == way {
+                indices[join.localIndex] = nil
+                push(.dataPlane(.removePatch(index: join.localIndex)))
+            }
+            peers[slot]?.quilts[index]?.leaving.removeAll { $0.carrier == way }
+        }
     }
 
     private mutating func makeQuilt(
@@ -76,8 +133,8 @@ extension NodeStateMachine {
     private mutating func advanceJoins(_ held: HeldSession, slot: PeerSlot, now: Instant) {
         let index = held.session.localIndex
         guard let making = peers[slot]?.quilts[index] else { return }
-        let wanted = peers[slot]?.path?.told ?? Int(parameters.mtu)
         for place in making.joins.indices {
+            let wanted = patchSize(slot, over: making.joins[place].carrier)
             let number = making.joins[place].number
             let isUp = making.quilt.withState { $0.patches[number]?.carries ?? false }
             let nonce = cryptography.randomBytes(8).u64(at: 0)
@@ -95,7 +152,7 @@ extension NodeStateMachine {
         }
     }
 
-    private mutating func speak(
+    mutating func speak(
         _ type: FrameType, _ message: PatchMessage, by quilt: Quilt, on way: QuiltState.Way, now: Instant
     ) {
         guard let datagram = quilt.seal(type, message.encoded, for: way, padding: parameters.padding, now: now) else {
@@ -116,6 +173,7 @@ extension NodeStateMachine {
             emit(
                 .patchChanged(
                     slot: slot, peerName: peers[slot]?.name ?? "", patch: number, patch.carrier, patch.health.state))
+            if let place = patch.carrier.place { pathChanged(place, patch.health.state, now: now) }
         }
         for number in making.guests.keys.sorted() {
             guard let patch = patches[number], patch.health.state == .down,
@@ -246,7 +304,7 @@ extension NodeStateMachine {
         quilt.withState { $0.moveFirst(to: carrier) }
     }
 
-    private mutating func forget(patch number: Int, of index: UInt32, slot: PeerSlot) {
+    mutating func forget(patch number: Int, of index: UInt32, slot: PeerSlot) {
         guard let making = peers[slot]?.quilts[index], let guest = making.guests[number] else { return }
         peers[slot]?.quilts[index]?.guests[number] = nil
         peers[slot]?.quilts[index]?.told[number] = nil

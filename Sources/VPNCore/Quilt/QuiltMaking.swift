@@ -15,6 +15,8 @@ struct QuiltMaking {
     let quilt: Quilt
     /// At the end that wants them.
     var joins: [PatchJoin] = []
+    /// Of them, those that nothing is sent by any more.
+    var leaving: [PatchJoin] = []
     /// At the other one, by number.
     var guests: [Int: Guest] = [:]
     /// What was told of each patch last.
@@ -30,5 +32,5 @@ struct QuiltMaking {
     }
 
     /// The indices that this end gave out.
-    var indices: [UInt32] { joins.map(\.localIndex) + guests.values.map(\.localIndex) }
+    var indices: [UInt32] { (joins + leaving).map(\.localIndex) + guests.values.map(\.localIndex) }
 }

@@ -19,6 +19,19 @@ struct QuiltState: Sendable {
         /// One of them was of the peer for certain, and not for the second time.
         var isAuthentic = false
         var hasPayload = false
+
+        mutating func add(_ opened: OpenVerdict, bytes: Int) {
+            switch opened {
+            case .frame(let frame):
+                isAuthentic = true
+                if frame.type == .ip { hasPayload = true }
+            // A copy of what another patch brought before: not looked at any further, but this patch did bring it.
+            case .drop(.replayDuplicate): break
+            default: return
+            }
+            packets += 1
+            self.bytes += bytes
+        }
     }
 
     /// A probe that is due.

@@ -11,7 +11,12 @@ import VPNTesting
 final class CircuitScenario {
     let network: VirtualNetwork
     let client: VirtualHost
+    /// More clients of relay 1, from 10.0.0.2 on.
+    private(set) var others: [VirtualHost] = []
     private(set) var relays: [VirtualHost] = []
+    /// Relay i as it is when it starts.
+    private let makeRelay: (_ place: Int, _ run: UInt64, _ now: Instant) -> VirtualHost
+    private let policy: RelayPolicy
     let seed: UInt64
     let primitives: Primitives
 
@@ -24,10 +29,11 @@ final class CircuitScenario {
     /// - Parameters:
     ///   - relays: how many there are.
     ///   - policy: of every relay.
+    ///   - others: clients beside the first.
     init(
         seed: UInt64, relays count: Int, primitives: Primitives = .rehearsal,
         conditions: LinkConditions = LinkConditions(), padding: PaddingPolicy = .none,
-        policy: RelayPolicy = RelayPolicy()
+        policy: RelayPolicy = RelayPolicy(), others: Int = 0
     ) {
         self.seed = seed
         self.primitives = primitives
@@ -49,30 +55,53 @@ final class CircuitScenario {
             parameters.padding = padding
             return parameters
         }
-        client = VirtualHost(
-            name: "client", endpoint: Self.clientEndpoint, identity: identities[0],
-            cryptography: Scenario.cryptography(seed &* 97, primitives), parameters: parameters(),
-            pins: Array(pins.dropFirst()),
-            peers: [
-                PeerConfiguration(
-                    name: "r1", peerID: pins[1].peerID, endpoint: Self.endpoint(1), allowedIPs: [])
-            ], now: network.now)
+        func makeClient(_ identity: any IdentitySigner, number: Int, now: Instant) -> VirtualHost {
+            VirtualHost(
+                name: number == 0 ? "client" : "client\(number)",
+                endpoint: Endpoint(v4: 0x0A00_0001 + UInt32(number), port: 9000), identity: identity,
+                cryptography: Scenario.cryptography(seed &* 97 &+ UInt64(number * 1000), primitives),
+                parameters: parameters(), pins: Array(pins.dropFirst()),
+                peers: [
+                    PeerConfiguration(
+                        name: "r1", peerID: pins[1].peerID, endpoint: Self.endpoint(1), allowedIPs: [])
+                ], now: now)
+        }
+        let start = network.now
+        client = makeClient(identities[0], number: 0, now: start)
+        let more = (0..<others).map { RehearsalIdentity(seed: seed &* 31 &+ UInt64(1000 + $0)) }
+        self.others = more.enumerated().map { makeClient($1, number: $0 + 1, now: start) }
+        let callers =
+            [pins[0]]
+            + more.enumerated().map { place, identity in
+                PinnedPeer(keys: identity.publicKeys, name: "client\(place + 1)", origin: .operatorAdded)
+            }
         var policy = policy
         for place in 1...count { policy.directory[pins[place].peerID] = Self.endpoint(place) }
-        for place in 1...count {
-            let relay = VirtualHost(
+        self.policy = policy
+        makeRelay = { place, run, now in
+            VirtualHost(
                 name: "r\(place)", endpoint: Self.endpoint(place), identity: identities[place],
-                cryptography: Scenario.cryptography(seed &* 97 &+ UInt64(place), primitives),
+                cryptography: Scenario.cryptography(seed &* 97 &+ UInt64(place) &+ run << 32, primitives),
                 parameters: parameters(),
-                pins: (place == 1 ? pins : Array(pins.dropFirst())).filter { $0.peerID != pins[place].peerID },
-                peers: place == 1
-                    ? [PeerConfiguration(name: "client", peerID: pins[0].peerID, endpoint: nil, allowedIPs: [])] : [],
-                now: network.now)
-            relays.append(relay)
+                pins: (place == 1 ? callers : []) + pins.dropFirst().filter { $0.peerID != pins[place].peerID },
+                peers: (place == 1 ? callers : []).map {
+                    PeerConfiguration(name: $0.name, peerID: $0.peerID, endpoint: nil, allowedIPs: [])
+                }, now: now)
+        }
+        for place in 1...count { relays.append(makeRelay(place, 0, network.now)) }
+        for relay in relays {
             network.attach(relay)
             network.enableRelay(policy, of: relay)
         }
-        network.attach(client)
+        for host in [self.client] + self.others { network.attach(host) }
+    }
+
+    /// A relay's process is killed and begins anew: what it knew is lost.
+    func restart(_ relay: Int) {
+        network.detach(relays[relay - 1])
+        relays[relay - 1] = makeRelay(relay, network.now.nanoseconds, network.now)
+        network.attach(relays[relay - 1])
+        network.enableRelay(policy, of: relays[relay - 1])
     }
 
     func id(_ relay: Int) -> PeerID { relays[relay - 1].identity.publicKeys.peerID }
