@@ -123,6 +123,12 @@ int clinux_address_is_local(int family, const uint8_t *_Nonnull address);
 /// Adds a route to a network by way of the interface to a routing table, 0 = main; −EEXIST if there is one already.
 int clinux_route_add(int index, uint32_t table, int family, const uint8_t *_Nonnull network, int prefix_length);
 int clinux_route_remove(int index, uint32_t table, int family, const uint8_t *_Nonnull network, int prefix_length);
+/// The same route with a preferred source, which must be this host's, or with none; in one step in the place of the one that is there.
+int clinux_route_prefer(int index, uint32_t table, int family, const uint8_t *_Nonnull network, int prefix_length,
+                        const uint8_t *_Nullable source);
+/// Adds, or removes, one more route to the network behind the first; 0 or −errno.
+int clinux_route_behind(int index, uint32_t table, int family, const uint8_t *_Nonnull network, int prefix_length,
+                        uint32_t metric, int add);
 
 // ---- UDP
 

@@ -90,6 +90,7 @@ extension Node {
             machine.closeCircuit(number, now: MonotonicClock.now)
             settle()
         }
+        settleLeases()
         routeToGuests()
         let comesBack =
             entry.origin == .configuration

@@ -148,6 +148,9 @@ public struct HostSwitch: Sendable {
             if configuration.tunnel.isEnabled, configuration.network.mark != nil {
                 arguments.append("--policy-routing")
             }
+            arguments += [
+                "--host-profile", state.profile, "--state-dir", places.state, "--resolver-file", places.resolverFile,
+            ]
             pid = try Daemonization.start(arguments: arguments + order.daemonArguments)
         } else if configuration.tunnel.isEnabled, !NetworkInterface.exists(configuration.tunnel.interface) {
             throw NodeFailure(

@@ -25,6 +25,8 @@ public struct DaemonRun: Sendable {
     /// `--hops` and `--exit`, instead of those of `circuit`.
     public var hops: Int?
     public var exit: String?
+    /// Who tells this host the name servers of leases, where `pqvpn up` started this.
+    public var hostNames: LeasedNames?
     /// Who waits for the start, if anybody.
     public var readiness: Readiness
     /// Leaves the directory that it was started in.
@@ -124,7 +126,7 @@ public struct DaemonRun: Sendable {
         }
         let node = try Node(
             configuration: configuration, identity: identity, knownPeers: knownPeers, revocations: revocations,
-            invitations: invitations, logger: logger, onReady: { gate.arrive() })
+            invitations: invitations, hostNames: hostNames, logger: logger, onReady: { gate.arrive() })
         let reload = ConfigurationReload(
             self, file: file, started: loaded, configuration: configuration, identity: identity,
             knownPeers: knownPeers, revocations: revocations, node: node, notifier: notifier, output: output,
