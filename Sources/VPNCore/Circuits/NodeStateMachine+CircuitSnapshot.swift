@@ -15,6 +15,9 @@ public struct CircuitSnapshot: Sendable {
     public let number: OwnCircuit.Number
     public let name: String
     public let hops: [PeerID]
+    /// What two of its hops share that this node chose itself, as far as the directory knows them: with `circuit.relax_diversity` only,
+    /// or where a descriptor became another. In the order of the rules.
+    public let shared: [SelectionRule]
     public let state: State
     /// The peer slot that its last hop has.
     public let destination: PeerSlot
@@ -51,9 +54,10 @@ extension NodeStateMachine {
     public func circuitSnapshots(now: Instant) -> [CircuitSnapshot] {
         circuits.all.values.sorted { $0.number < $1.number }.map { circuit in
             let destination = peers[circuit.destination]
+            let hops = circuit.paths.first.flatMap { circuits.paths[$0]?.hops } ?? circuit.request.hops
             return CircuitSnapshot(
-                number: circuit.number, name: circuit.request.name,
-                hops: circuit.paths.first.flatMap { circuits.paths[$0]?.hops } ?? circuit.request.hops,
+                number: circuit.number, name: circuit.request.name, hops: hops,
+                shared: circuit.request.wish == nil ? [] : shared(hops),
                 state: circuit.current == nil ? .building : circuit.successor == nil ? .ready : .replacing,
                 destination: circuit.destination, age: circuit.readySince.map { now.since($0) },
                 replacesIn: circuit.replaceAt.map { $0.since(now) }, draining: circuit.draining.count,
@@ -62,6 +66,15 @@ extension NodeStateMachine {
                 places: circuit.paths.flatMap { circuits.paths[$0]?.places ?? [] },
                 session: destination?.ring.current.map { describe($0, now: now) })
         }
+    }
+
+    private func shared(_ hops: [PeerID]) -> [SelectionRule] {
+        let known = hops.compactMap { directory[$0]?.candidate }
+        let rules = Set(
+            known.indices.flatMap { first in
+                known[..<first].compactMap { known[first].conflict(with: $0) }
+            })
+        return SelectionRule.allCases.filter { rules.contains($0) && $0.isRelaxable }
     }
 
     public var relaySnapshot: RelaySnapshot {

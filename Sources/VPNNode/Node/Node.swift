@@ -19,7 +19,8 @@ public actor Node {
         case trust(TrustWatch.Finding)
         case exit(ExitSurroundings)
         case relays(RelayWatch.Finding)
-        case quilts
+        /// Every few seconds: what only a look can tell.
+        case tick
         /// These are the name servers of the host now, or why they are not.
         case named([IPAddress], complaint: String?)
         case stop
@@ -221,7 +222,8 @@ public actor Node {
         case .trust(let finding): take(finding, now: now)
         case .exit(let surroundings): reviewExit(surroundings)
         case .relays(let finding): take(finding, now: now)
-        case .quilts:
+        case .tick:
+            machine.setClock(unixSeconds: UnixTime.now, now: now)
             reviewQuilts(now: now)
             tellNames()
         case .named(let servers, let complaint): named(servers, complaint: complaint)
@@ -352,7 +354,7 @@ public actor Node {
             keepLate()
             for finding in await Task.detached(operation: { watch.look() }).value { waker.yield(.trust(finding)) }
             if let exit { waker.yield(.exit(NodeExit.surroundings(exit.configuration))) }
-            waker.yield(.quilts)
+            waker.yield(.tick)
             keepRelays(isLast: false, now: MonotonicClock.now)
             for finding in await Task.detached(operation: { relays.look() }).value { waker.yield(.relays(finding)) }
         }
