@@ -175,6 +175,7 @@ public struct HostSwitch: Sendable {
         let callable = direct.filter { $0.endpoint != nil }
         let wanted = Set((callable.isEmpty ? direct : callable).map(\.name))
             .union(configuration.circuitRequests.map(\.name))
+            .union(configuration.circuit.allowedIPs.isEmpty ? [] : [NodeConfiguration.Circuit.name])
         let limit = ContinuousClock.now + .seconds(seconds)
         var missing = wanted
         repeat {

@@ -59,7 +59,7 @@ import VPNCore
         /// As `pqvpn down` does.
         func down() throws -> [String] {
             let tools = HostTools(path: scratch.file("bin"), scratch: places.state)
-            return try #require(state()).undo.reversed().compactMap { try $0.perform(tools) }
+            return try #require(try state()).undo.reversed().compactMap { try $0.perform(tools) }
         }
     }
 
