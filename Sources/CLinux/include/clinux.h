@@ -41,6 +41,18 @@ long clinux_release_code(void);
 /// From here on no core of this process is written, and no process of the same user may look into it; 0 or −errno.
 int clinux_forbid_dumps(void);
 
+// ---- Privileges
+
+/// Takes from all threads of the process, for good, the capabilities that are not in the set (bit n is capability n), and the right to get
+/// others by starting programs (no_new_privs); what it starts has the set, too. Raises RLIMIT_MEMLOCK before, where it may. 0 or −errno:
+/// some threads may have lost theirs then.
+int clinux_confine(uint64_t keep);
+/// Leaves all threads, and what they start, the system calls of an ordinary service (seccomp), without namespaces of their own; 0 or
+/// −errno, −ENOSYS on machines that the list is not for.
+int clinux_filter_calls(void);
+/// Whether this thread may read a file, or write in a directory, without CAP_DAC_OVERRIDE; 1, 0 or −errno.
+int clinux_may_without_override(const char *_Nonnull path, int writing);
+
 // ---- Local sockets
 
 /// Who is at the other end of a local socket, as the kernel knows it (SO_PEERCRED).

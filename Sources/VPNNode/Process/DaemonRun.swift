@@ -119,7 +119,10 @@ public struct DaemonRun: Sendable {
         // Whatever it was started in may be unmounted some day.
         if isDaemon { _ = FileManager.default.changeCurrentDirectoryPath("/") }
         let readiness = readiness
+        let privileges = DaemonPrivileges(configuration)
         let gate = StartGate {
+            // Everything is open.
+            privileges.take(logger)
             logger.info("node is up", metadata: ["event": "node.ready"])
             readiness.ready()
             notifier.ready("up")
@@ -195,6 +198,9 @@ public struct DaemonRun: Sendable {
                     .usage, "--hops and --exit are of the circuit that circuit.allowed_ips asks for, which is empty")
             }
             configuration.circuit.hops = hops ?? configuration.circuit.hops
+            if let exit, let complaint = TextForm.printable(maximum: 64).complaint(about: exit) {
+                throw NodeFailure(.usage, "--exit \(complaint.message): it is a relay's name or peer_id, or auto")
+            }
             if let exit { configuration.circuit.exit = exit.lowercased() == "auto" ? nil : exit }
             guard (2...Limits.circuitHops).contains(configuration.circuit.hops) else {
                 throw NodeFailure(.usage, "--hops is between 2 and \(Limits.circuitHops)")
