@@ -160,7 +160,7 @@ int clinux_address_remove(int index, int family, const uint8_t *address, int pre
 }
 
 static int route(uint16_t type, uint16_t flags, int index, uint32_t table, int family, const uint8_t *network,
-                 int prefix_length) {
+                 int prefix_length, const uint8_t *source, uint32_t metric) {
     struct request r;
     begin(&r, type, flags, sizeof r.route);
     r.route.rtm_family = family == 4 ? AF_INET : AF_INET6;
@@ -173,15 +173,28 @@ static int route(uint16_t type, uint16_t flags, int index, uint32_t table, int f
     if (prefix_length > 0) add(&r, RTA_DST, network, family == 4 ? 4 : 16);
     add(&r, RTA_OIF, &index, sizeof index);
     if (table) add(&r, RTA_TABLE, &table, sizeof table);
+    if (source) add(&r, RTA_PREFSRC, source, family == 4 ? 4 : 16);
+    if (metric) add(&r, RTA_PRIORITY, &metric, sizeof metric);
     return run(&r);
 }
 
 int clinux_route_add(int index, uint32_t table, int family, const uint8_t *network, int prefix_length) {
-    return route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, index, table, family, network, prefix_length);
+    return route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, index, table, family, network, prefix_length, NULL, 0);
 }
 
 int clinux_route_remove(int index, uint32_t table, int family, const uint8_t *network, int prefix_length) {
-    return route(RTM_DELROUTE, 0, index, table, family, network, prefix_length);
+    return route(RTM_DELROUTE, 0, index, table, family, network, prefix_length, NULL, 0);
+}
+
+int clinux_route_prefer(int index, uint32_t table, int family, const uint8_t *network, int prefix_length,
+                        const uint8_t *source) {
+    return route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, index, table, family, network, prefix_length, source, 0);
+}
+
+int clinux_route_behind(int index, uint32_t table, int family, const uint8_t *network, int prefix_length,
+                        uint32_t metric, int add) {
+    return route(add ? RTM_NEWROUTE : RTM_DELROUTE, add ? NLM_F_CREATE | NLM_F_EXCL : 0, index, table, family, network,
+                 prefix_length, NULL, metric);
 }
 
 int clinux_address_is_local(int family, const uint8_t *address) {

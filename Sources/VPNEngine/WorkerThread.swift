@@ -30,6 +30,8 @@ final class WorkerThread: Sendable {
         // SAFETY: the pointers are to locals that outlive the calls; `start` is released exactly once, by the thread
         // that takes it over, or here if there is none.
         unsafe sigfillset(&all)
+        // By it a thread is told to give up its privileges (ProcessPrivileges).
+        unsafe sigdelset(&all, SIGSYS)
         unsafe pthread_sigmask(SIG_BLOCK, &all, &before)
         let result = unsafe pthread_create(
             &id, nil,

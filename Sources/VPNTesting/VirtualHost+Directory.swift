@@ -15,6 +15,8 @@ extension VirtualHost {
         _ descriptors: [(Descriptor, RelaySource)], now: Instant
     ) -> [(PeerID, DirectoryRefusal)] { machine.addRelays(descriptors, now: now) }
 
+    public func setClock(unixSeconds: UInt64, now: Instant) { machine.setClock(unixSeconds: unixSeconds, now: now) }
+
     public func publish(_ descriptor: Descriptor?) { machine.publish(descriptor) }
 
     public func choosePath(_ wish: PathWish, now: Instant) throws(SelectionFailure) -> [PeerID] {

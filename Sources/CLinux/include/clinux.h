@@ -41,6 +41,18 @@ long clinux_release_code(void);
 /// From here on no core of this process is written, and no process of the same user may look into it; 0 or −errno.
 int clinux_forbid_dumps(void);
 
+// ---- Privileges
+
+/// Takes from all threads of the process, for good, the capabilities that are not in the set (bit n is capability n), and the right to get
+/// others by starting programs (no_new_privs); what it starts has the set, too. Raises RLIMIT_MEMLOCK before, where it may. 0 or −errno:
+/// some threads may have lost theirs then.
+int clinux_confine(uint64_t keep);
+/// Leaves all threads, and what they start, the system calls of an ordinary service (seccomp), without namespaces of their own; 0 or
+/// −errno, −ENOSYS on machines that the list is not for.
+int clinux_filter_calls(void);
+/// Whether this thread may read a file, or write in a directory, without CAP_DAC_OVERRIDE; 1, 0 or −errno.
+int clinux_may_without_override(const char *_Nonnull path, int writing);
+
 // ---- Local sockets
 
 /// Who is at the other end of a local socket, as the kernel knows it (SO_PEERCRED).
@@ -123,6 +135,12 @@ int clinux_address_is_local(int family, const uint8_t *_Nonnull address);
 /// Adds a route to a network by way of the interface to a routing table, 0 = main; −EEXIST if there is one already.
 int clinux_route_add(int index, uint32_t table, int family, const uint8_t *_Nonnull network, int prefix_length);
 int clinux_route_remove(int index, uint32_t table, int family, const uint8_t *_Nonnull network, int prefix_length);
+/// The same route with a preferred source, which must be this host's, or with none; in one step in the place of the one that is there.
+int clinux_route_prefer(int index, uint32_t table, int family, const uint8_t *_Nonnull network, int prefix_length,
+                        const uint8_t *_Nullable source);
+/// Adds, or removes, one more route to the network behind the first; 0 or −errno.
+int clinux_route_behind(int index, uint32_t table, int family, const uint8_t *_Nonnull network, int prefix_length,
+                        uint32_t metric, int add);
 
 // ---- UDP
 

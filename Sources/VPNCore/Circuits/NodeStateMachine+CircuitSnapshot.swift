@@ -21,6 +21,9 @@ public struct CircuitSnapshot: Sendable {
     public let wantedPaths: Int
     /// Two of them share a relay, an operator or a network, since there were too few.
     public let isRelaxed: Bool
+    /// What two of its hops share that this node chose itself, as far as the directory knows them: with `circuit.relax_diversity` only,
+    /// or where a descriptor became another. In the order of the rules.
+    public let shared: [SelectionRule]
     public let state: State
     /// The peer slot that its last hop has.
     public let destination: PeerSlot
@@ -59,11 +62,12 @@ extension NodeStateMachine {
             let destination = peers[circuit.destination]
             let used = ([circuit.current].compactMap { $0 } + circuit.sides).compactMap { circuits.paths[$0] }
                 .filter { $0.machine.stage == .ready }
+            let hops = circuit.paths.first.flatMap { circuits.paths[$0]?.hops } ?? circuit.request.hops
             return CircuitSnapshot(
-                number: circuit.number, name: circuit.request.name,
-                hops: circuit.paths.first.flatMap { circuits.paths[$0]?.hops } ?? circuit.request.hops,
+                number: circuit.number, name: circuit.request.name, hops: hops,
                 paths: used.map(\.hops), wantedPaths: circuit.request.quilt?.paths ?? 1,
                 isRelaxed: used.contains(where: \.isRelaxed),
+                shared: circuit.request.wish == nil ? [] : shared(hops),
                 state: circuit.current == nil ? .building : circuit.successor == nil ? .ready : .replacing,
                 destination: circuit.destination, age: circuit.readySince.map { now.since($0) },
                 replacesIn: circuit.replaceAt.map { $0.since(now) }, draining: circuit.draining.count,
@@ -72,6 +76,15 @@ extension NodeStateMachine {
                 places: circuit.paths.flatMap { circuits.paths[$0]?.places ?? [] },
                 session: destination?.ring.current.map { describe($0, now: now) })
         }
+    }
+
+    private func shared(_ hops: [PeerID]) -> [SelectionRule] {
+        let known = hops.compactMap { directory[$0]?.candidate }
+        let rules = Set(
+            known.indices.flatMap { first in
+                known[..<first].compactMap { known[first].conflict(with: $0) }
+            })
+        return SelectionRule.allCases.filter { rules.contains($0) && $0.isRelaxable }
     }
 
     public var relaySnapshot: RelaySnapshot {

@@ -156,5 +156,18 @@ extension NodeStateMachine {
 
     private func uptime(_ now: Instant) -> UInt64 { now.since(started).nanoseconds / 1_000_000_000 }
 
-    func unixSeconds(_ now: Instant) -> UInt64 { parameters.unixSeconds + uptime(now) }
+    // MARK: - The wall clock
+
+    func unixSeconds(_ now: Instant) -> UInt64 { clock.unix(now) }
+
+    /// What the wall clock says, now and then: this machine has none, and counts on from the last word. For keepalives'
+    /// timestamps, for what descriptors say that they are good for, and for guards; nothing else looks at it.
+    public mutating func setClock(unixSeconds: UInt64, now: Instant) {
+        guard let step = clock.set(unix: unixSeconds, now: now) else { return }
+        let before = guards
+        guards.clockStepped(by: step)
+        if guards != before { emit(.guardsChanged(guards)) }
+        // What it says of descriptors may be another thing now.
+        directoryTraffic.nextExpiry = now
+    }
 }

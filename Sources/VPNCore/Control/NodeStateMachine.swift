@@ -37,7 +37,7 @@ public struct NodeParameters: Sendable {
     public var relayDescriptor: Descriptor?
     /// Packet threads among which datagrams are shared out by their index: all patches of a session come to one (§9).
     public var workers = 1
-    /// Unix seconds at `start`: for keepalives' timestamps, for what descriptors say that they are good for, and for guards.
+    /// Unix seconds at the start: for keepalives' timestamps, for what descriptors say that they are good for, and for guards.
     public var unixSeconds: UInt64
 
     public init(
@@ -91,6 +91,8 @@ public struct NodeStateMachine: ~Copyable {
     let cryptography: any HandshakeCryptography
     var parameters: NodeParameters
     let started: Instant
+    /// The wall clock's last word, and when it came.
+    var clock: WallClock
     let ownID: PeerID
     let descriptorHash: UInt64
     let ownMAC1Key: MAC1Key
@@ -142,6 +144,7 @@ public struct NodeStateMachine: ~Copyable {
         self.cryptography = cryptography
         self.parameters = parameters
         started = now
+        clock = WallClock(unix: parameters.unixSeconds, at: now)
         ownID = signer.publicKeys.peerID
         ownMAC1Key = MAC1Key(responder: ownID)
         descriptorHash = Hash.sha256(parameters.descriptor).u64(at: 0)

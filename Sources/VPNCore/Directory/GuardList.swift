@@ -7,11 +7,13 @@ public import VPNCrypto
 public struct GuardList: Sendable, Equatable {
     public struct Guard: Sendable, Equatable {
         public let id: PeerID
-        public let added: UInt64
-        public let expires: UInt64
+        public internal(set) var added: UInt64
+        public internal(set) var expires: UInt64
         /// Attempts without a session since the last that had one, and when it may be tried again. Not kept across restarts.
         public internal(set) var failures = 0
         public internal(set) var retry: UInt64 = 0
+        /// Chosen in this run: its times are those of the clock as it was then. Not kept either.
+        var isFresh = false
 
         public init(id: PeerID, added: UInt64, expires: UInt64) {
             self.id = id
@@ -86,12 +88,29 @@ public struct GuardList: Sendable, Equatable {
             else { return false }
             guards.remove(at: gone)
         }
-        guards.append(
-            Guard(
-                id: id, added: unix,
-                expires: unix + Self.life.lowerBound
-                    + random.next(upperBound: Self.life.upperBound - Self.life.lowerBound + 1)))
+        var new = Guard(
+            id: id, added: unix,
+            expires: unix + Self.life.lowerBound
+                + random.next(upperBound: Self.life.upperBound - Self.life.lowerBound + 1))
+        new.isFresh = true
+        guards.append(new)
         return true
+    }
+
+    /// Somebody set the clock by so many seconds. Pauses stay as long as they are, and what this run has chosen was chosen as long ago
+    /// as before: whoever can set the clock, as by forged NTP, cannot turn the list over, and a machine that starts in 1970 keeps its
+    /// first guards when it learns the time.
+    mutating func clockStepped(by seconds: Int64) {
+        func moved(_ time: UInt64) -> UInt64 {
+            let (sum, isOver) = Int64(clamping: time).addingReportingOverflow(seconds)
+            return isOver ? (seconds > 0 ? .max : 0) : UInt64(clamping: sum)
+        }
+        for place in guards.indices {
+            if guards[place].retry > 0 { guards[place].retry = moved(guards[place].retry) }
+            guard guards[place].isFresh else { continue }
+            guards[place].added = moved(guards[place].added)
+            guards[place].expires = moved(guards[place].expires)
+        }
     }
 
     public mutating func failed(_ id: PeerID, unix: UInt64) {

@@ -34,6 +34,8 @@ public struct CircuitsReport: Report, Codable, Equatable {
         public var state: String
         public var hops: [Hop]
         public var networks: [String]
+        /// What two hops share, of "operator", "family" and "network": `circuit.relax_diversity` let them. Nil where nothing.
+        public var shared: [String]?
         /// UTC, when it carried packets first; nil before that.
         public var since: String?
         public var ageSeconds: Double?
@@ -53,7 +55,7 @@ public struct CircuitsReport: Report, Codable, Equatable {
         public var isUp: Bool { state == "ready" || state == "replacing" }
 
         private enum CodingKeys: String, CodingKey {
-            case name, origin, state, hops, networks, since
+            case name, origin, state, hops, networks, shared, since
             case ageSeconds = "age_seconds"
             case replacesInSeconds = "replaces_in_seconds"
             case replaced, mtu, session, failures
@@ -95,6 +97,7 @@ public struct CircuitsReport: Report, Codable, Equatable {
             }
             lines.append(Units.table(["CIRCUIT", "STATE", "THROUGH", "AGE", "MTU", "REPLACED", "NETWORKS"], rows))
             for circuit in circuits {
+                if let text = circuit.sharedText { lines += ["", "\(circuit.name): \(text)"] }
                 guard let failure = circuit.lastFailure else { continue }
                 lines += ["", "\(circuit.name): \(failure.text)", "  mend: \(failure.fix)"]
             }
@@ -110,6 +113,12 @@ extension CircuitsReport.Own {
         let names = hops.map(\.name)
         guard let last = names.last, names.count > 1 else { return names.first ?? "-" }
         return "\(names.dropLast().joined(separator: ", ")) to \(last)"
+    }
+
+    /// Nil where every hop is apart from all others.
+    var sharedText: String? {
+        guard let shared, !shared.isEmpty else { return nil }
+        return "two hops have one \(shared.joined(separator: ", one ")) (circuit.relax_diversity)"
     }
 
     var stateText: String {
@@ -142,6 +151,7 @@ public struct CircuitReport: Report, Codable, Equatable {
         for (number, hop) in circuit.hops.enumerated() {
             lines.append("  hop \(number + 1)      \(hop.name)  \(hop.peerID)")
         }
+        if let text = circuit.sharedText { lines.append("  diversity  \(text)") }
         if !circuit.networks.isEmpty { lines.append("  networks   \(circuit.networks.joined(separator: " "))") }
         lines.append(
             "  wanted by  \(circuit.origin == "command" ? "pqvpn circuit build, until it is closed" : "the configuration")"

@@ -34,6 +34,7 @@ extension Node {
                 state: snapshot.map { $0.state.rawValue } ?? "waiting",
                 hops: zip(names, entry.request.hops).map { CircuitsReport.Hop(name: $0, peerID: $1.hex) },
                 networks: entry.request.allowedIPs.map { "\($0)" },
+                shared: snapshot.flatMap { $0.shared.isEmpty ? nil : $0.shared.map(\.rawValue) },
                 since: snapshot?.age.map { Self.clock($0) }, ageSeconds: snapshot?.age?.seconds,
                 replacesInSeconds: snapshot?.replacesIn?.seconds, replaced: entry.replacements,
                 mtu: snapshot?.pathMTU,
@@ -90,6 +91,7 @@ extension Node {
             machine.closeCircuit(number, now: MonotonicClock.now)
             settle()
         }
+        settleLeases()
         routeToGuests()
         let comesBack =
             entry.origin == .configuration

@@ -127,13 +127,14 @@ enum ConfigurationTable {
             ConfigurationKey(
                 "dns.mode", .text(.choice(ResolverMode.allCases.map(\.rawValue))), default: .text("auto"),
                 "resolvectl (systemd-resolved), resolvconf, file (/etc/resolv.conf itself), or off. auto: the first of them "
-                    + "that this host has. No effect while dns.servers is empty."),
+                    + "that this host has. No effect while dns.servers is empty and no exit tells any."),
             ConfigurationKey(
                 "dns.servers", .list(of: .text(.address), maximum: 8), default: .list([]),
-                "Asked for all names, and nobody else is. They should lie in the tunnel."),
+                "Asked for all names, and nobody else is. They should lie in the tunnel. Without any, those that an exit tells are."
+            ),
             ConfigurationKey(
                 "dns.search", .list(of: .text(.host), maximum: 32), default: .list([]),
-                "Domains that complete short names. No effect while dns.servers is empty."),
+                "Domains that complete short names. No effect while dns.servers is empty and no exit tells any."),
         ])
 
     private static let peers = ConfigurationSection(

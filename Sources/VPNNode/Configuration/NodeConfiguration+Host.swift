@@ -34,7 +34,11 @@ extension ConfigurationDocument {
                         + "allowed_ips narrow instead")
             }
         }
-        let hasServers = !texts("dns.servers").isEmpty
+        // An exit may bring some.
+        let hasLease =
+            !texts("circuit.allowed_ips").isEmpty
+            || (0..<count(of: "peers")).contains { boolean("peers[\($0)].exit") }
+        let hasServers = !texts("dns.servers").isEmpty || hasLease
         for key in ["dns.mode", "dns.search"] where values[key] != nil && !hasServers {
             guard effective(key) != ConfigurationTable.rows[key]?.fallback else { continue }
             if key == "dns.mode", text(key).lowercased() == ResolverMode.off.rawValue { continue }

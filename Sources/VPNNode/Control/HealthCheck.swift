@@ -48,6 +48,13 @@ enum HealthCheck {
                 Finding(
                     "error", "CIRCUIT_DOWN", "nothing goes to '\(circuit.name)': \(failure.text)", fix: failure.fix))
         }
+        for circuit in circuits {
+            guard let text = circuit.sharedText else { continue }
+            found.append(
+                Finding(
+                    "warning", "PATH_NOT_DIVERSE", "'\(circuit.name)': \(text)",
+                    fix: "pqvpn relay import FILE, and circuit.relax_diversity: false"))
+        }
         for name in facts.unresolved.sorted() {
             found.append(
                 Finding(

@@ -240,18 +240,9 @@ final class CircuitStage {
 
     /// How to enter the hosts, and how to remove them.
     var keepText: String {
-        let ids = (nodes.compactMap(\.daemon) + programs.filter(\.isRunning)).map { "\($0.identifier)" }
-        let end = "kill " + ids.joined(separator: " ")
-        var lines = ["The hosts stay. To enter them:"]
-        if DemoPlace.isInner {
-            lines += ids.map { "  nsenter --preserve-credentials --user --mount --net --target \($0)" }
-            lines += ["To remove them:", "  \(end); rm -r \(scratch)"]
-        } else {
-            lines += hosts.map { "  ip netns exec \($0.namespace) bash" }
-            let removal = hosts.map { "ip netns delete \($0.namespace)" }.joined(separator: "; ")
-            lines += ["To remove them:", "  \(end); \(removal); rm -r \(scratch)"]
-        }
-        lines.append("To ask a node: pqvpn circuits --socket \(scratch)/node-client/control.sock")
-        return lines.joined(separator: "\n")
+        DemoPlace.keepText(
+            hosts: hosts,
+            processes: (nodes.compactMap(\.daemon) + programs.filter(\.isRunning)).map(\.identifier), scratch: scratch)
+            + "\nTo ask a node: pqvpn circuits --socket \(scratch)/node-client/control.sock"
     }
 }

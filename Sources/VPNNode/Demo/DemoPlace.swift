@@ -82,6 +82,24 @@ enum DemoPlace {
             "\(reason.trimmingCharacters(in: .whitespacesAndNewlines))\nRun it as root, for example: sudo make demo")
     }
 
+    /// How to enter hosts that stay, and how to remove them.
+    ///
+    /// - Parameter processes: what runs in them, one in each host at least.
+    static func keepText(hosts: [DemoHost], processes: [Int32], scratch: String) -> String {
+        let end = "kill " + processes.map { "\($0)" }.joined(separator: " ")
+        let (ways, removal) =
+            isInner
+            ? (processes.map { "nsenter --preserve-credentials --user --mount --net --target \($0)" }, [])
+            : (
+                hosts.map { "ip netns exec \($0.namespace) bash" },
+                hosts.map { "ip netns delete \($0.namespace)" }
+            )
+        return
+            (["The hosts stay. To enter them:"] + ways.map { "  \($0)" } + [
+                "To remove them:", "  " + ([end] + removal + ["rm -r \(scratch)"]).joined(separator: "; "),
+            ]).joined(separator: "\n")
+    }
+
     /// Six digits that make the names of one run unlike those of another.
     static func randomSuffix() -> String {
         let digits = String(UInt32.random(in: 0..<0x100_0000), radix: 16)

@@ -199,18 +199,7 @@ final class DemoStage {
 
     /// How to enter the hosts, and how to remove them.
     var keepText: String {
-        let ids = nodes.compactMap { $0.daemon?.identifier }
-        let end = "kill " + ids.map { "\($0)" }.joined(separator: " ")
-        var lines = ["The hosts stay. To enter them:"]
-        if DemoPlace.isInner {
-            lines += ids.map { "  nsenter --preserve-credentials --user --mount --net --target \($0)" }
-            lines += ["To remove them:", "  \(end); rm -r \(scratch)"]
-        } else {
-            lines += hosts.map { "  ip netns exec \($0.namespace) bash" }
-            let removal = hosts.map { "ip netns delete \($0.namespace)" }.joined(separator: "; ")
-            lines += ["To remove them:", "  \(end); \(removal); rm -r \(scratch)"]
-        }
-        lines.append("Their logs: \(scratch)/daemon-a.err and daemon-b.err")
-        return lines.joined(separator: "\n")
+        DemoPlace.keepText(hosts: hosts, processes: nodes.compactMap { $0.daemon?.identifier }, scratch: scratch)
+            + "\nTheir logs: \(scratch)/daemon-a.err and daemon-b.err"
     }
 }

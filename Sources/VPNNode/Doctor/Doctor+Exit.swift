@@ -1,8 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// The doctor's look at what an exit needs of its host.
+// The doctor's look at what an exit needs of its host, and at what keeps neighbours from inner addresses.
 internal import VPNCore
 
 extension Doctor {
+    /// CVE-2019-14899.
+    mutating func checkNeighbours(
+        _ tunnel: NodeConfiguration.Tunnel, hasFilter: Bool = HostTools(scratch: "/").find("nft") != nil
+    ) {
+        guard tunnel.isEnabled else { return }
+        add(
+            hasFilter
+                ? .ok(
+                    "host.neighbours",
+                    "`pqvpn up` keeps neighbours from the inner addresses; `pqvpn run` alone does not")
+                : .warn(
+                    "host.neighbours", "no nft: neighbours may send packets to the inner addresses beside the tunnel",
+                    fix: "apt-get install nftables"))
+    }
+
     /// - Parameters:
     ///   - hasFilter: whether there is an nft.
     ///   - closed: what keeps answers from guests (`ExitHost.closedWays`).

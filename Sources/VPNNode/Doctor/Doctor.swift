@@ -34,6 +34,7 @@ struct Doctor {
         }
         doctor.checkTunnel(loaded.configuration.tunnel)
         doctor.checkSettings(loaded.configuration)
+        doctor.checkNeighbours(loaded.configuration.tunnel)
         doctor.checkExit(loaded.configuration)
         doctor.checkSocket(loaded.configuration.network)
         doctor.checkPlaces(loaded.configuration)

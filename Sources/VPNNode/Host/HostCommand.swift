@@ -9,7 +9,7 @@ public struct HostCommand: Codable, Hashable, Sendable {
     public var arguments: [String]
     /// What it reads from standard input.
     public var input: String?
-    /// Of a command that takes something back: words of the tool that mean it is gone already.
+    /// Words of the tool that mean that there is nothing to do: of a command that takes something back, that it is gone already.
     public var gone: [String]
 
     init(_ tool: String, _ arguments: [String], input: String? = nil, gone: [String] = []) {

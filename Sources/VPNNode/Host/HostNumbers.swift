@@ -9,6 +9,7 @@ enum HostNumbers {
 
     /// Our rules, in the order in which the kernel looks at them, all before the main table's (32766) and behind the local
     /// one's (0).
+    static let namesPriority = 28_779
     static let excludedPriority = 28_780
     static let lanPriority = 28_781
     static let tunnelPriority = 28_785
@@ -16,6 +17,8 @@ enum HostNumbers {
     static let lockdownTable = "pqvpn_lockdown"
     static let marksTable = "pqvpn_marks"
     static let exitTable = "pqvpn_exit"
+    /// With the interface's name behind it.
+    static let innerTable = "pqvpn_inner_"
 
     /// Seconds for a tool to end: they do in milliseconds, and a lock of the kernel's may take a moment.
     static let toolSeconds = 20.0

@@ -42,6 +42,18 @@ struct HostPlan: Sendable {
             warnings.append(
                 "network.fwmark is 0: a route for everything would lead the tunnel into itself, and is left out")
         }
+        if tunnel.isEnabled {
+            if surroundings.hasFilter {
+                let own = tunnel.addresses + (configuration.exit.isOpen ? configuration.exit.addresses : [])
+                let fence = InnerFence(interface: tunnel.interface, addresses: own.map(\.address))
+                steps.insert(HostStep("fence of inner addresses", .innerFence(fence)), at: 0)
+                tools.append("nft")
+            } else {
+                warnings.append(
+                    "there is no nft: neighbours on this host's networks may send packets to its inner addresses "
+                        + "(CVE-2019-14899); apt-get install nftables")
+            }
+        }
         warnings += Self.openFamilies(allowed, surroundings, isLockedDown: tunnel.isLockedDown)
         let mode = ResolverPlan.mode(
             configuration.resolver.mode, hasResolvectl: surroundings.hasResolvectl,
@@ -55,8 +67,13 @@ struct HostPlan: Sendable {
         tools += resolver.tools
         let isFull = allowed.contains { $0.length == 0 }
         if isFull, resolver.steps.isEmpty {
+            let isLeased =
+                configuration.resolver.mode != .off
+                && (configuration.peers.contains(where: \.isExit) || !configuration.circuit.allowedIPs.isEmpty)
             warnings.append(
-                "names are asked for as before: set dns.servers, or who answers them sees where this host goes")
+                isLeased
+                    ? "names are asked for as before until the exit has told its name servers, if it has any"
+                    : "names are asked for as before: set dns.servers, or who answers them sees where this host goes")
         }
         for server in resolver.servers
         where !resolver.steps.isEmpty && !allowed.contains(where: { $0.contains(server) }) {

@@ -11,6 +11,8 @@ struct HostStep: Hashable, Sendable {
         case setting(String, String)
         /// A file of the name resolution, as a whole.
         case resolverFile(String, String)
+        /// A table, and what is known of its addresses when it is there only.
+        case innerFence(InnerFence)
     }
 
     /// "rule -4 28785"; in messages.
@@ -28,6 +30,7 @@ struct HostStep: Hashable, Sendable {
         case .commands(_, let revert): HostUndo(title: title, way: .commands(revert))
         case .setting(let path, let value):
             HostUndo(title: title, way: .setting(path: path, was: try KernelSetting.read(path), wrote: value))
+        case .innerFence(let fence): HostUndo(title: title, way: .commands([fence.undo]))
         case .resolverFile(let path, let text):
             HostUndo(title: title, way: .resolverFile(try ResolverFile.save(path, for: text)))
         }
@@ -40,6 +43,7 @@ struct HostStep: Hashable, Sendable {
             case .commands(let commands, _): for command in commands { try tools.perform(command) }
             case .setting(let path, let value): try KernelSetting.write(path, value)
             case .resolverFile(let path, let text): try ResolverFile.write(path, text)
+            case .innerFence(let fence): try fence.load(tools)
             }
         } catch {
             let failure = NodeFailure(error)

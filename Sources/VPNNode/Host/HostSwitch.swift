@@ -148,6 +148,9 @@ public struct HostSwitch: Sendable {
             if configuration.tunnel.isEnabled, configuration.network.mark != nil {
                 arguments.append("--policy-routing")
             }
+            arguments += [
+                "--host-profile", state.profile, "--state-dir", places.state, "--resolver-file", places.resolverFile,
+            ]
             pid = try Daemonization.start(arguments: arguments + order.daemonArguments)
         } else if configuration.tunnel.isEnabled, !NetworkInterface.exists(configuration.tunnel.interface) {
             throw NodeFailure(
@@ -172,6 +175,7 @@ public struct HostSwitch: Sendable {
         let callable = direct.filter { $0.endpoint != nil }
         let wanted = Set((callable.isEmpty ? direct : callable).map(\.name))
             .union(configuration.circuitRequests.map(\.name))
+            .union(configuration.circuit.allowedIPs.isEmpty ? [] : [NodeConfiguration.Circuit.name])
         let limit = ContinuousClock.now + .seconds(seconds)
         var missing = wanted
         repeat {

@@ -18,6 +18,8 @@ struct ResolverFile: Codable, Hashable, Sendable {
     var before: Saved?
     /// What we wrote.
     var wrote: String
+    /// What we had written there when we were about to write that; nil where it was another's file.
+    var earlier: String?
 
     private static let largest = 1 << 20
 
@@ -58,13 +60,30 @@ struct ResolverFile: Codable, Hashable, Sendable {
         if status?.kind == .symbolicLink { return "\(path) is a link by now and stays as it is" }
         let now = status == nil ? nil : try OpenFile(path, O_RDONLY).read(limit: Self.largest)
         if now == before.map({ [UInt8]($0.content) }) { return nil }
-        guard now == [UInt8](wrote.utf8) else { return "\(path) was changed by somebody else and stays as it is" }
+        guard [wrote, earlier].contains(where: { $0.map { [UInt8]($0.utf8) } == now }) else {
+            return "\(path) was changed by somebody else and stays as it is"
+        }
         guard let before else {
             try OpenFile.directory(directory).remove(name)
             return nil
         }
         try Self.place(path, before)
         return nil
+    }
+
+    /// Whether the file is still as we wrote it.
+    var isOurs: Bool {
+        get throws {
+            let (directory, name) = ProtectedFile.split(path)
+            guard try OpenFile.directory(directory).status(of: name)?.kind == .regular else { return false }
+            let now = try OpenFile(path, O_RDONLY).read(limit: Self.largest)
+            return [wrote, earlier].contains { $0.map { [UInt8]($0.utf8) } == now }
+        }
+    }
+
+    /// The same way back, from another text of ours.
+    func rewritten(_ text: String) -> ResolverFile {
+        ResolverFile(path: path, before: before, wrote: text, earlier: wrote)
     }
 
     /// At once: after a crash there is the old file or the new one.

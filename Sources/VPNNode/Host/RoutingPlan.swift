@@ -32,13 +32,31 @@ struct RoutingPlan: Hashable, Sendable {
         }
     }
 
+    /// To a name server of the tunnel's, before all that goes around it.
+    static func way(to server: IPAddress, mark: UInt32) -> HostStep {
+        // What has a mark is the tunnel's own, or somebody's who knows where it is to go. `not` would turn "to" round as well.
+        let selector = ["to", "\(server)", "fwmark", "0x0/0xffffffff", "lookup", "\(mark)"]
+        return step(
+            server.family, HostNumbers.namesPriority, selector, title: "rule of a name server \(server)",
+            isRepeated: true)
+    }
+
     private func step(_ family: IPAddress.Family, _ priority: Int, _ selector: [String]) -> HostStep {
+        Self.step(family, priority, selector, title: "rule \(Self.flag(family)) \(priority)")
+    }
+
+    private static func step(
+        _ family: IPAddress.Family, _ priority: Int, _ selector: [String], title: String,
+        isRepeated: Bool = false
+    ) -> HostStep {
         func command(_ verb: String, gone: [String] = []) -> HostCommand {
-            HostCommand("ip", [Self.flag(family), "rule", verb, "pref", "\(priority)"] + selector, gone: gone)
+            HostCommand("ip", [flag(family), "rule", verb, "pref", "\(priority)"] + selector, gone: gone)
         }
         return HostStep(
-            "rule \(Self.flag(family)) \(priority)",
-            .commands(apply: [command("add")], revert: [command("del", gone: ["No such file or directory"])]))
+            title,
+            .commands(
+                apply: [command("add", gone: isRepeated ? ["File exists"] : [])],
+                revert: [command("del", gone: ["No such file or directory"])]))
     }
 
     /// With `rp_filter` = 1 the kernel drops answers of peers whose address it would route into the tunnel, unless they carry

@@ -11,6 +11,8 @@ struct KernelRoutes {
     private var interface: NetworkInterface?
     /// Nil = the main one.
     private let table: UInt32?
+    /// What packets by a route have for a source where their program chose none; without, it is the kernel's choice.
+    private(set) var sources: [IPPrefix: IPAddress] = [:]
 
     /// What an engine made at its start.
     init(_ tunnel: EngineConfiguration.Tunnel?, interface: NetworkInterface?) {
@@ -21,7 +23,24 @@ struct KernelRoutes {
     }
 
     /// The interface vanished, and the kernel's routes with it.
-    mutating func loseInterface() { interface = nil }
+    mutating func loseInterface() {
+        interface = nil
+        sources = [:]
+    }
+
+    /// Makes these the sources of those routes that there are. Words about what could not be done.
+    mutating func prefer(_ wanted: [IPPrefix: IPAddress]) -> [String] {
+        guard let interface else { return [] }
+        var complaints: [String] = []
+        for prefix in routes.union(sources.keys).sorted(by: { "\($0)" < "\($1)" })
+        where sources[prefix] != wanted[prefix] {
+            do throws(EngineError) {
+                try interface.prefer(wanted[prefix], for: prefix, table: table)
+                sources[prefix] = wanted[prefix]
+            } catch { complaints.append(error.description) }
+        }
+        return complaints
+    }
 
     /// Makes these the routes. All or nothing: where one cannot be added, those that were added are taken back. One that
     /// cannot be removed is named in the result and leads nowhere.
@@ -44,6 +63,7 @@ struct KernelRoutes {
         var complaints: [String] = []
         for prefix in routes.subtracting(wanted) {
             do throws(EngineError) {
+                if sources.removeValue(forKey: prefix) != nil { try interface.prefer(nil, for: prefix, table: table) }
                 try interface.removeRoute(prefix, table: table)
             } catch { complaints.append(error.description) }
         }

@@ -37,7 +37,7 @@ extension Node: NodeControl {
             listening: engine.socket.local.text,
             tunnel: engine.interface.map { interface in
                 StatusReport.Tunnel(
-                    name: interface.name, addresses: configuration.tunnel.addresses.map { "\($0)" }, mtu: mtu,
+                    name: interface.name, addresses: configuration.tunnel.addresses.map { "\($0)" }, mtu: settled.mtu,
                     isUp: !isTunnelGone)
             },
             traffic: StatusReport.Traffic(

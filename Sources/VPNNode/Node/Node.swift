@@ -9,7 +9,7 @@ internal import VPNEngine
 /// One node, from its sockets to its goodbye.
 public actor Node {
     /// Why the node looks at its mail.
-    private enum Wake: Sendable {
+    enum Wake: Sendable {
         case engine
         case job(CryptoJobResult)
         case timer
@@ -19,7 +19,10 @@ public actor Node {
         case trust(TrustWatch.Finding)
         case exit(ExitSurroundings)
         case relays(RelayWatch.Finding)
-        case quilts
+        /// Every few seconds: what only a look can tell.
+        case tick
+        /// These are the name servers of the host now, or why they are not.
+        case named([IPAddress], complaint: String?)
         case stop
     }
 
@@ -42,7 +45,7 @@ public actor Node {
     let logger: Logger
     private let onReady: @Sendable () -> Void
     private let wakes: AsyncStream<Wake>
-    private let waker: AsyncStream<Wake>.Continuation
+    let waker: AsyncStream<Wake>.Continuation
     var machine: NodeStateMachine
     private var timer: (due: Instant, task: Task<Void, Never>)?
     private(set) var names: NameResolver
@@ -64,8 +67,13 @@ public actor Node {
     /// Who waits for a peer's answer (Node+Control).
     /// What makes this node an exit; nil if nothing does.
     var exit: NodeExit?
-    /// The addresses that exits gave this node, by circuit, as they are on the interface (Node+Leases).
-    var leases: [OwnCircuit.Number: [InterfaceAddress]] = [:]
+    /// What exits gave this node, and what of it is on the host (Node+Leases).
+    var leases = HeldLeases()
+    var settled: SettledLeases
+    /// The table of `pqvpn up`, which keeps neighbours from inner addresses.
+    let neighbours: InnerFenceSet?
+    /// Who tells the host the name servers of leases; nil where nobody does.
+    let hostNames: LeasedNames?
     var pings: [UInt64: (slot: PeerSlot, continuation: CheckedContinuation<Double?, Never>)] = [:]
     var nextPing: UInt64 = 0
     /// Those that the configuration or a person wants (Node+Circuits).
@@ -74,7 +82,7 @@ public actor Node {
     var quilts: WantedQuilts
     /// What a look at the network gathers while it lasts (Netcheck/Node+Netcheck).
     var netcheck: NetcheckFindings?
-    private var isStopping = false
+    private(set) var isStopping = false
     private var isMakingEphemeral = false
 
     /// Opens the UDP socket and the TUN interface; nothing moves before `run`. Throws `NodeFailure`.
@@ -82,20 +90,21 @@ public actor Node {
     /// - Parameter onReady: called once, when packets can flow.
     public init(
         configuration: NodeConfiguration, identity: LoadedIdentity, knownPeers: KnownPeersStore,
-        revocations: RevocationList, invitations: InvitationStore? = nil, logger: Logger,
-        onReady: @escaping @Sendable () -> Void = {}
+        revocations: RevocationList, invitations: InvitationStore? = nil, hostNames: LeasedNames? = nil,
+        logger: Logger, onReady: @escaping @Sendable () -> Void = {}
     ) throws {
         try self.init(
             configuration: configuration, identity: identity, knownPeers: knownPeers, revocations: revocations,
-            invitations: invitations, presharedKeys: PresharedKeyFile.all(of: configuration.peers), logger: logger,
-            observer: nil, onReady: onReady)
+            invitations: invitations, presharedKeys: PresharedKeyFile.all(of: configuration.peers),
+            hostNames: hostNames, logger: logger, observer: nil, onReady: onReady)
     }
 
     /// - Parameter presharedKeys: by the name of the peer.
     init(
         configuration: NodeConfiguration, identity: LoadedIdentity, knownPeers: KnownPeersStore,
         revocations: RevocationList, invitations: InvitationStore?, presharedKeys: [String: PresharedKey],
-        logger: Logger, observer: (@Sendable (Event) -> Void)?, onReady: @escaping @Sendable () -> Void
+        hostNames: LeasedNames? = nil, logger: Logger, observer: (@Sendable (Event) -> Void)?,
+        onReady: @escaping @Sendable () -> Void
     ) throws {
         self.configuration = configuration
         self.knownPeers = knownPeers
@@ -107,6 +116,9 @@ public actor Node {
         isTemporary = identity.isTemporary
         let plan = NodePlan(configuration, identity: identity, presharedKeys: presharedKeys)
         mtu = Int(plan.parameters.mtu)
+        settled = SettledLeases(mtu: mtu)
+        self.hostNames = hostNames
+        neighbours = (plan.engine.tunnel?.name).flatMap { InnerFenceSet(interface: $0) }
         quilts = plan.quilts
         tunnelPlan = plan.engine.tunnel
         for warning in plan.warnings { logger.warning("\(warning)", metadata: ["event": "config.warning"]) }
@@ -210,7 +222,11 @@ public actor Node {
         case .trust(let finding): take(finding, now: now)
         case .exit(let surroundings): reviewExit(surroundings)
         case .relays(let finding): take(finding, now: now)
-        case .quilts: reviewQuilts(now: now)
+        case .tick:
+            machine.setClock(unixSeconds: UnixTime.now, now: now)
+            reviewQuilts(now: now)
+            tellNames()
+        case .named(let servers, let complaint): named(servers, complaint: complaint)
         case .stop: isStopping = true
         }
         settle()
@@ -338,7 +354,7 @@ public actor Node {
             keepLate()
             for finding in await Task.detached(operation: { watch.look() }).value { waker.yield(.trust(finding)) }
             if let exit { waker.yield(.exit(NodeExit.surroundings(exit.configuration))) }
-            waker.yield(.quilts)
+            waker.yield(.tick)
             keepRelays(isLast: false, now: MonotonicClock.now)
             for finding in await Task.detached(operation: { relays.look() }).value { waker.yield(.relays(finding)) }
         }
@@ -414,6 +430,7 @@ public actor Node {
         applyRelay(now: now)
         buildCircuits(now: now)
         settle()
+        settleLeases()
         names.replace(by: plan.names, unresolved: plan.unresolved)
         askUntilFound()
         for warning in warnings { logger.warning("\(warning)", metadata: ["event": "config.warning"]) }

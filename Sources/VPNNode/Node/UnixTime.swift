@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The wall clock, for what people read. No decision of the protocol looks at it.
+// The wall clock, for what people read, for what descriptors say that they are good for, and for guards. No decision of the protocol
+// looks at it.
 internal import Glibc
 
 enum UnixTime {

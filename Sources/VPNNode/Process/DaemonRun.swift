@@ -25,6 +25,8 @@ public struct DaemonRun: Sendable {
     /// `--hops` and `--exit`, instead of those of `circuit`.
     public var hops: Int?
     public var exit: String?
+    /// Who tells this host the name servers of leases, where `pqvpn up` started this.
+    public var hostNames: LeasedNames?
     /// Who waits for the start, if anybody.
     public var readiness: Readiness
     /// Leaves the directory that it was started in.
@@ -117,14 +119,17 @@ public struct DaemonRun: Sendable {
         // Whatever it was started in may be unmounted some day.
         if isDaemon { _ = FileManager.default.changeCurrentDirectoryPath("/") }
         let readiness = readiness
+        let privileges = DaemonPrivileges(configuration)
         let gate = StartGate {
+            // Everything is open.
+            privileges.take(logger)
             logger.info("node is up", metadata: ["event": "node.ready"])
             readiness.ready()
             notifier.ready("up")
         }
         let node = try Node(
             configuration: configuration, identity: identity, knownPeers: knownPeers, revocations: revocations,
-            invitations: invitations, logger: logger, onReady: { gate.arrive() })
+            invitations: invitations, hostNames: hostNames, logger: logger, onReady: { gate.arrive() })
         let reload = ConfigurationReload(
             self, file: file, started: loaded, configuration: configuration, identity: identity,
             knownPeers: knownPeers, revocations: revocations, node: node, notifier: notifier, output: output,
@@ -193,6 +198,9 @@ public struct DaemonRun: Sendable {
                     .usage, "--hops and --exit are of the circuit that circuit.allowed_ips asks for, which is empty")
             }
             configuration.circuit.hops = hops ?? configuration.circuit.hops
+            if let exit, let complaint = TextForm.printable(maximum: 64).complaint(about: exit) {
+                throw NodeFailure(.usage, "--exit \(complaint.message): it is a relay's name or peer_id, or auto")
+            }
             if let exit { configuration.circuit.exit = exit.lowercased() == "auto" ? nil : exit }
             guard (2...Limits.circuitHops).contains(configuration.circuit.hops) else {
                 throw NodeFailure(.usage, "--hops is between 2 and \(Limits.circuitHops)")

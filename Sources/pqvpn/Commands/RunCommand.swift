@@ -39,6 +39,11 @@ struct RunCommand: AsyncParsableCommand {
     @Option(name: .customLong("readiness-descriptor"), help: .hidden)
     var readinessDescriptor: Int32?
 
+    /// By `pqvpn up`: the profile on whose record is what the daemon does to the host.
+    @Option(name: .customLong("host-profile"), help: .hidden)
+    var hostProfile: String?
+    @OptionGroup var places: HostPlaceOptions
+
     func run() async throws {
         if daemonize {
             let pid = try Daemonization.start(arguments: childArguments)
@@ -52,6 +57,7 @@ struct RunCommand: AsyncParsableCommand {
             isDaemon: readinessDescriptor != nil, companions: [MetricsServer.companion])
         daemon.hops = path.hops
         daemon.exit = path.exit
+        daemon.hostNames = hostProfile.map { LeasedNames(places: places.places, profile: $0) }
         try await daemon.run()
     }
 

@@ -84,6 +84,25 @@ struct PathChoiceTests {
         #expect(scene.client.guardList.guards.count > 3)
     }
 
+    @Test func whatRelaxedDiversityLetsThroughIsToldOfTheCircuit() throws {
+        let scene = try ChoiceScenario(seed: 11)
+        let (first, _) = try scene.build(PathWish(hops: 3))
+        #expect(scene.client.circuits(now: scene.network.now).first { $0.number == first }?.shared == [])
+        // All of them belong to one operator by now, whose name has two spellings.
+        for number in 1...7 {
+            let newer = try DirectoryScene.descriptor(
+                number, roles: number > 4 ? [.relay, .exit] : [.relay], operatorName: number % 2 == 0 ? "One" : "ONE",
+                serial: 2)
+            #expect(scene.client.addRelays([(newer, .imported)], now: scene.network.now).isEmpty)
+        }
+        #expect(throws: SelectionFailure.self) {
+            try scene.client.choosePath(PathWish(hops: 3), now: scene.network.now)
+        }
+        let (number, _) = try scene.build(PathWish(hops: 3, relaxesDiversity: true), name: "relaxed")
+        #expect(scene.network.run(for: .seconds(30)) { scene.isReady(number) })
+        #expect(scene.client.circuits(now: scene.network.now).first { $0.number == number }?.shared == [.operatorName])
+    }
+
     @Test func aCallerIsNoLinkWhereNothingIsRelayed() throws {
         let scene = try ChoiceScenario(seed: 9)
         // The client knows relay 1 by its descriptor, and is called by it.

@@ -62,6 +62,59 @@ import VPNCrypto
         #expect(try Program.run(["relays", "--config", "b.yaml"], in: scratch).output.contains("no relays are known"))
     }
 
+    /// `relay import -`, with a file of the scratch directory for what somebody pastes.
+    private func paste(_ file: String, _ more: [String] = ["--yes"], in scratch: Scratch) throws -> Program.Outcome {
+        try Program.launch(
+            [
+                "/bin/sh", "-c", "program=$1 file=$2; shift 2; exec \"$program\" relay import - \"$@\" <\"$file\"",
+                "sh",
+                Program.path, file,
+            ] + more, in: scratch)
+    }
+
+    @Test func whatIsPastedIsTakenAndNothingElse() throws {
+        let scratch = try Scratch()
+        try keys(scratch, "a")
+        let published = try Program.run(
+            ["relay", "publish", "--config", "a.yaml", "--address", "20.1.0.1:4433", "--json"], in: scratch)
+        let text = try #require(published.json?["descriptor"] as? String)
+        let lines = text.split(separator: "\n").map(String.init)
+        for (name, content, status, part) in [
+            ("empty", "", 2, "standard input"), ("blanks", " \n\t\n", 2, "standard input"),
+            ("zeros", String(repeating: "\0", count: 70_000), 2, "longer than any descriptor"),
+            (
+                "endless", String(repeating: text, count: 1 + (64 << 10) / text.utf8.count), 2,
+                "longer than any descriptor"
+            ),
+            ("words", "rm -rf /\n", 2, "standard input"),
+            ("cut", lines.dropLast(3).joined(separator: "\n"), 2, "standard input"),
+            ("half", String(text.prefix(text.count / 2)), 2, "standard input"),
+            ("escape", "\u{1B}]0;title\u{07}" + text, 2, "standard input"),
+        ] as [(String, String, Int32, String)] {
+            try scratch.write(content, to: "paste-\(name)")
+            let outcome = try paste("paste-\(name)", in: scratch)
+            #expect(outcome.status == status && outcome.errors.contains(part), "\(name): \(outcome)")
+            #expect(!outcome.errors.contains("\u{1B}"), "\(name)")
+            let json = try paste("paste-\(name)", ["--yes", "--json"], in: scratch)
+            #expect(try JSONSchema("error").faults(in: json.output) == [], "\(name): \(json)")
+        }
+        #expect(!FileManager.default.fileExists(atPath: scratch.file("relays.yaml")))
+        // As mail and terminals leave it.
+        try scratch.write(lines.joined(separator: "\r\n") + "\r\n\r\n", to: "good")
+        let taken = try paste("good", ["--yes", "--json"], in: scratch)
+        #expect(taken.status == 0 && taken.json?["action"] as? String == "added", "\(taken)")
+        #expect(try Program.run(["relays"], in: scratch).output.contains("20.1.0.1:4433"))
+        // Who is not asked does not say yes.
+        let unasked = try Program.launch(
+            [
+                "/usr/bin/setsid", "--wait", "/bin/sh", "-c", "exec \"$1\" relay import - --relays other.yaml <good",
+                "sh",
+                Program.path,
+            ], in: scratch)
+        #expect(unasked.status == 2 && unasked.errors.contains("no terminal to ask at"), "\(unasked)")
+        #expect(!FileManager.default.fileExists(atPath: scratch.file("other.yaml")))
+    }
+
     @Test func theUnfitAreRefused() throws {
         let scratch = try Scratch()
         try keys(scratch, "a")

@@ -14,7 +14,7 @@ import VPNCore
         rest: String = ""
     ) throws -> NodeConfiguration {
         let text = """
-            tunnel: { addresses: [10.77.0.1/24], \(tunnel) }
+            tunnel: { \(tunnel.contains("addresses") ? "" : "addresses: [10.77.0.1/24],") \(tunnel) }
             peers: [{ name: b, peer_id: "\(id)", endpoint: "\(endpoint)", allowed_ips: \(allowed) }]
             \(rest)
             """
@@ -24,7 +24,7 @@ import VPNCore
     private static var surroundings: HostSurroundings {
         var value = HostSurroundings(HostTools(path: "/nowhere", scratch: "/nowhere"), HostPlaces())
         value.families = [.v4, .v6]
-        value.hasStrictFilter = false
+        (value.hasStrictFilter, value.hasFilter) = (false, false)
         (value.hasResolvectl, value.hasResolvconf, value.isResolvconfResolvectl) = (false, false, false)
         (value.resolverLink, value.hasInterfaceOrder) = (nil, false)
         return value
@@ -56,7 +56,7 @@ import VPNCore
                 "ip -6 rule add pref 28785 not fwmark 0x7071 lookup 28785",
             ])
         #expect(plan.tools == ["ip"] && plan.lockdown == nil)
-        #expect(plan.warnings.count == 1 && plan.warnings[0].contains("dns.servers"))
+        #expect(plan.warnings.count == 2 && plan.warnings[1].contains("dns.servers"))
     }
 
     @Test func theWayBackIsTheSameRuleAndGoneIsGoodEnough() throws {
@@ -95,6 +95,46 @@ import VPNCore
         #expect(Self.commands(Self.plan(configuration)).first == "ip -4 rule add pref 28785 not fwmark 0x4d lookup 77")
         let none = Self.plan(try Self.configuration(rest: "network: { fwmark: 0 }"))
         #expect(none.steps.isEmpty && none.warnings.contains { $0.contains("network.fwmark is 0") })
+    }
+
+    // MARK: Neighbours
+
+    @Test func neighboursGetNothingFromInnerAddresses() throws {
+        let plan = Self.plan(
+            try Self.configuration(tunnel: "interface: wg-1_x, addresses: [10.77.0.1/24, \"fd77::1/64\"]")
+        ) { $0.hasFilter = true }
+        // Before packets are led anywhere.
+        guard case .innerFence(let fence)? = plan.steps.first?.change else {
+            Issue.record("\(plan.steps)")
+            return
+        }
+        #expect(plan.tools == ["ip", "nft"] && !plan.warnings.contains { $0.contains("nft") })
+        #expect(
+            fence.text == """
+                table inet pqvpn_inner_wg_2d1_5fx {
+                  set inner4 { type ipv4_addr; elements = { 10.77.0.1 } }
+                  set inner6 { type ipv6_addr; elements = { fd77::1 } }
+                  chain beside {
+                    type filter hook prerouting priority raw; policy accept;
+                    iifname { "lo", "wg-1_x" } accept
+                    ip daddr @inner4 counter drop
+                    ip6 daddr @inner6 counter drop
+                  }
+                }
+
+                """)
+        #expect(
+            try plan.steps[0].undo().way
+                == .commands([
+                    HostCommand(
+                        "nft", ["-f", "-"],
+                        input: "table inet pqvpn_inner_wg_2d1_5fx\ndelete table inet pqvpn_inner_wg_2d1_5fx\n")
+                ]))
+        // Whoever has no addresses yet may be given some.
+        #expect(InnerFence(interface: "pqvpn0", addresses: []).text.contains("set inner6 { type ipv6_addr; }"))
+        #expect(Self.plan(try Self.configuration()).warnings.contains { $0.contains("CVE-2019-14899") })
+        let none = Self.plan(try Self.configuration(tunnel: "enabled: false")) { $0.hasFilter = true }
+        #expect(none.steps.isEmpty && !none.warnings.contains { $0.contains("CVE-2019-14899") })
     }
 
     @Test func oneFamilyInAndOneOutIsTold() throws {

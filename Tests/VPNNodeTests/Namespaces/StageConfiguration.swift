@@ -9,6 +9,7 @@ struct StageConfiguration {
         var allowedIPs: [String] = []
         var keepaliveSeconds = 0
         var via: [String] = []
+        var isExit = false
         /// As it is.
         var quilt: String?
     }
@@ -49,6 +50,7 @@ struct StageConfiguration {
             lines.append("    allowed_ips: \(Self.list(peer.allowedIPs))")
             lines.append("    keepalive_seconds: \(peer.keepaliveSeconds)")
             if let quilt = peer.quilt { lines.append("    quilt: \(quilt)") }
+            if peer.isExit { lines.append("    exit: true") }
             if !peer.via.isEmpty { lines.append("    via: \(Self.list(peer.via))") }
         }
         return (lines + extraLines).joined(separator: "\n") + "\n"
