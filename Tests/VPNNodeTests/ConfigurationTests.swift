@@ -200,6 +200,15 @@ struct ConfigurationTests {
             "circuit: {exit: r9, relax_diversity: true}\n",
             "1:17: warning: circuit.exit: has no effect while circuit.allowed_ips is empty",
             "1:38: warning: circuit.relax_diversity: has no effect while circuit.allowed_ips is empty"),
+        Bad("circuit: {paths: 9}\n", "1:18: error: circuit.paths: must be a whole number in 1…8, is 9"),
+        Bad("circuit: {paths: 2}\n", "1:18: warning: circuit.paths: has no effect while circuit.allowed_ips is empty"),
+        Bad(
+            "circuit: {allowed_ips: [10.9.0.0/16], scheduler: fec}\n",
+            "1:50: warning: circuit.scheduler: has no effect with circuit.paths: 1"),
+        Bad(
+            "circuit: {allowed_ips: [10.9.0.0/16], paths: 2, scheduler: redundant}\n",
+            "1:60: error: circuit.scheduler: sends the same bytes by two paths, so that relays which talk to each other know that both "
+                + "are yours: say circuit.allow_linkable: true if that does no harm, or take fec"),
         Bad(
             "circuit: {allowed_ips: [10.9.0.0/16], hops: 1}\n",
             "1:45: error: circuit.hops: must be 2 or more: who is met directly is a peer, with an entry in 'peers'"),

@@ -87,6 +87,12 @@ extension NodeStateMachine {
         return SelectionRule.allCases.filter { rules.contains($0) && $0.isRelaxable }
     }
 
+    /// The relays of a path of this node's own that begins at this place of its last one, without its end.
+    public func relays(on place: CircuitPlace) -> [PeerID] {
+        guard let origin = circuits.origins[place], let path = circuits.paths[origin.path] else { return [] }
+        return Array(path.hops.prefix(origin.hop))
+    }
+
     public var relaySnapshot: RelaySnapshot {
         let traffic = relay.all.compactMap { if case .open(_, let traffic) = $0.stage { traffic } else { nil } }
         return RelaySnapshot(

@@ -36,6 +36,11 @@ public struct CircuitsReport: Report, Codable, Equatable {
         public var networks: [String]
         /// What two hops share, of "operator", "family" and "network": `circuit.relax_diversity` let them. Nil where nothing.
         public var shared: [String]?
+        /// Of a circuit that was asked for with several paths at once: each that is in use, and how many are wanted.
+        public var paths: [[Hop]]?
+        public var wantedPaths: Int?
+        /// Two of them share a relay, an operator or a network, since there were too few.
+        public var isRelaxed: Bool?
         /// UTC, when it carried packets first; nil before that.
         public var since: String?
         public var ageSeconds: Double?
@@ -57,6 +62,9 @@ public struct CircuitsReport: Report, Codable, Equatable {
         private enum CodingKeys: String, CodingKey {
             case name, origin, state, hops, networks, shared, since
             case ageSeconds = "age_seconds"
+            case paths
+            case wantedPaths = "wanted_paths"
+            case isRelaxed = "paths_share"
             case replacesInSeconds = "replaces_in_seconds"
             case replaced, mtu, session, failures
             case retryInSeconds = "retry_in_seconds"
@@ -112,7 +120,8 @@ extension CircuitsReport.Own {
     var way: String {
         let names = hops.map(\.name)
         guard let last = names.last, names.count > 1 else { return names.first ?? "-" }
-        return "\(names.dropLast().joined(separator: ", ")) to \(last)"
+        let others = paths.map { $0.count > 1 ? " and \($0.count - 1) more" : "" } ?? ""
+        return "\(names.dropLast().joined(separator: ", "))\(others) to \(last)"
     }
 
     /// Nil where every hop is apart from all others.
@@ -152,6 +161,15 @@ public struct CircuitReport: Report, Codable, Equatable {
             lines.append("  hop \(number + 1)      \(hop.name)  \(hop.peerID)")
         }
         if let text = circuit.sharedText { lines.append("  diversity  \(text)") }
+        if let paths = circuit.paths, let wanted = circuit.wantedPaths {
+            lines.append("  paths      \(paths.count) of \(wanted) in use: see pqvpn quilt")
+            for (number, path) in paths.enumerated() {
+                lines.append("  path \(number)     \(path.map(\.name).joined(separator: ", "))")
+            }
+            if circuit.isRelaxed == true {
+                lines.append("  shared     some of them have a relay or its owner in common")
+            }
+        }
         if !circuit.networks.isEmpty { lines.append("  networks   \(circuit.networks.joined(separator: " "))") }
         lines.append(
             "  wanted by  \(circuit.origin == "command" ? "pqvpn circuit build, until it is closed" : "the configuration")"

@@ -35,6 +35,13 @@ extension Node {
                 hops: zip(names, entry.request.hops).map { CircuitsReport.Hop(name: $0, peerID: $1.hex) },
                 networks: entry.request.allowedIPs.map { "\($0)" },
                 shared: snapshot.flatMap { $0.shared.isEmpty ? nil : $0.shared.map(\.rawValue) },
+                paths: entry.request.quilt == nil
+                    ? nil
+                    : (snapshot?.paths ?? []).map { path in
+                        path.map { CircuitsReport.Hop(name: nodeName($0), peerID: $0.hex) }
+                    },
+                wantedPaths: entry.request.quilt?.paths,
+                isRelaxed: entry.request.quilt == nil ? nil : snapshot?.isRelaxed,
                 since: snapshot?.age.map { Self.clock($0) }, ageSeconds: snapshot?.age?.seconds,
                 replacesInSeconds: snapshot?.replacesIn?.seconds, replaced: entry.replacements,
                 mtu: snapshot?.pathMTU,
@@ -50,7 +57,9 @@ extension Node {
 
     // MARK: - Orders
 
-    public func buildCircuit(_ name: String, ways: [[String]], networks: [String]) throws -> CircuitOrderReport {
+    public func buildCircuit(
+        _ name: String, ways: [[String]], networks: [String], together scheduler: String?
+    ) throws -> CircuitOrderReport {
         let now = MonotonicClock.now
         if let complaint = TextForm.printable(maximum: 63).complaint(about: name) {
             throw NodeFailure(.usage, "the name of a circuit \(complaint.message)")
@@ -68,9 +77,13 @@ extension Node {
             prefixes.append(try IPPrefix(network))
         }
         let hops = try (ways.first ?? []).map(identity)
-        let request = CircuitRequest(
+        var request = CircuitRequest(
             name: name, hops: hops, allowedIPs: prefixes, wantsLease: hops.count > 1 && !prefixes.isEmpty)
-        let others = try ways.dropFirst().map { try $0.map(identity) }
+        var others = try ways.dropFirst().map { try $0.map(identity) }
+        if let scheduler {
+            request.quilt = try quilt(of: others, beside: hops, scheduler)
+            others = []
+        }
         let number: OwnCircuit.Number
         do throws(CircuitRefusal) { number = try machine.buildCircuit(request, now: now) } catch {
             let advice = CircuitAdvice(.refused(error), hops: hopNames(request))
@@ -83,6 +96,31 @@ extension Node {
         return CircuitOrderReport(
             action: "build", circuit: name,
             text: "circuit '\(name)' is being built through \(hopNames(request).joined(separator: ", "))")
+    }
+
+    /// All ways at once.
+    private func quilt(of others: [[PeerID]], beside hops: [PeerID], _ word: String) throws -> CircuitQuilt {
+        guard let scheduler = QuiltScheduler(rawValue: word.lowercased()) else {
+            let all = QuiltScheduler.allCases.map(\.rawValue).joined(separator: ", ")
+            throw NodeFailure(.usage, "there is no scheduler '\(word)': it is one of \(all)")
+        }
+        guard (1..<Limits.patches).contains(others.count) else {
+            throw NodeFailure(
+                .usage, "--together needs two to \(Limits.patches) ways: give --hops as often as there are paths")
+        }
+        let isOneEnd = others.allSatisfy { $0.last == hops.last && $0.count > 1 } && hops.count > 1
+        guard isOneEnd else {
+            throw NodeFailure(
+                .usage,
+                "--together needs ways that end at one exit, with a relay or more before it: their last hops differ")
+        }
+        let relays = ([hops] + others).flatMap { $0.dropLast() }
+        guard Set(relays).count == relays.count else {
+            throw NodeFailure(
+                .usage, "--together needs ways with no relay in common but the last: one is in two of them")
+        }
+        return CircuitQuilt(
+            configuration: QuiltConfiguration(scheduler: scheduler), paths: others.count + 1, named: others)
     }
 
     public func closeCircuit(_ name: String) throws -> CircuitOrderReport {

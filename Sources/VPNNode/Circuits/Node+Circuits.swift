@@ -65,7 +65,8 @@ extension Node {
         case .circuit(.replaced(let number, _)):
             circuits.replaced(number)
             metrics.circuitBuilt("replaced")
-        case .circuit(.replacementFailed(_, _, _, let failure, _)): metrics.circuitBuilt(failure.code)
+        case .circuit(.replacementFailed(_, _, _, let failure, _)), .circuit(.pathLost(_, _, _, let failure, _)):
+            metrics.circuitBuilt(failure.code)
         case .circuit(.failed(let number, let name, let hop, let failure)):
             guard circuits[name]?.number == number else { return }
             circuitFailed(name, .failed(hop: hop, failure), now: now)

@@ -385,6 +385,20 @@ enum ConfigurationTable {
                 "circuit.relax_diversity", .boolean, default: .boolean(false),
                 "true: two hops may have one operator, family, IPv4 /16 or IPv6 /32. Who runs both sees both ends."),
             ConfigurationKey(
+                "circuit.paths", .integer(1...Limits.patches), default: .integer(1),
+                "Paths to the exit at once, with no relay, operator, IPv4 /16 or IPv6 /32 in common but the exit: their rates add up, and "
+                    + "one that ends costs a moment."),
+            ConfigurationKey(
+                "circuit.scheduler", .text(.choice(QuiltScheduler.allCases.map(\.rawValue))), default: .text("edpf"),
+                "How packets are spread over them: as peers[].quilt.scheduler."),
+            ConfigurationKey(
+                "circuit.relax_disjointness", .boolean, default: .boolean(false),
+                "true: where there are too few relays for so many paths, they may share some. Fewer paths otherwise."),
+            ConfigurationKey(
+                "circuit.allow_linkable", .boolean, default: .boolean(false),
+                "true: lets scheduler: redundant send the same bytes by two paths, which tells who watches both that they are one."
+            ),
+            ConfigurationKey(
                 "circuit.guards_file", .text(.path), default: .text("guards.yaml"),
                 "The few relays that paths begin with, for months; mode 0600. Do not copy it, do not remove it."),
         ])

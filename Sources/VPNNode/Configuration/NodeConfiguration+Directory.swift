@@ -26,6 +26,10 @@ extension NodeConfiguration {
         public var exit: String?
         public var allowedIPs: [IPPrefix]
         public var relaxesDiversity: Bool
+        /// To the exit at once.
+        public var paths: Int
+        public var scheduler: QuiltScheduler
+        public var relaxesDisjointness: Bool
     }
 }
 
@@ -46,12 +50,13 @@ extension ConfigurationDocument {
                 .conflict, "circuit.hops", at: mark("circuit.hops"),
                 "must be 2 or more: who is met directly is a peer, with an entry in 'peers'")
         }
-        for key in ["circuit.hops", "circuit.exit", "circuit.relax_diversity"] where values[key] != nil && !hasNetworks
-        {
+        let others = ["exit", "relax_diversity", "paths", "scheduler", "relax_disjointness", "allow_linkable"]
+        for key in ["circuit.hops"] + others.map({ "circuit.\($0)" }) where values[key] != nil && !hasNetworks {
             guard effective(key) != ConfigurationTable.rows[key]?.fallback else { continue }
             report(
                 .conflict, key, at: mark(key), "has no effect while circuit.allowed_ips is empty", severity: .warning)
         }
+        checkCircuitPaths()
         var seen: [IPPrefix: String] = [:]
         for number in 0..<count(of: "peers") {
             for (place, text) in texts("peers[\(number)].allowed_ips").enumerated() {
@@ -65,6 +70,23 @@ extension ConfigurationDocument {
                 report(.duplicate, key, at: mark(key), "\(prefix) stands in \(other) already")
             }
             seen[prefix] = key
+        }
+    }
+
+    private mutating func checkCircuitPaths() {
+        guard count(of: "circuit.allowed_ips") > 0 else { return }
+        let isAlone = effective("circuit.paths").integer == 1
+        for key in ["circuit.scheduler", "circuit.relax_disjointness"] where values[key] != nil && isAlone {
+            guard effective(key) != ConfigurationTable.rows[key]?.fallback else { continue }
+            report(.conflict, key, at: mark(key), "has no effect with circuit.paths: 1", severity: .warning)
+        }
+        if !isAlone, effective("circuit.scheduler").text?.lowercased() == QuiltScheduler.redundant.rawValue,
+            effective("circuit.allow_linkable").boolean != true
+        {
+            report(
+                .conflict, "circuit.scheduler", at: mark("circuit.scheduler"),
+                "sends the same bytes by two paths, so that relays which talk to each other know that both are yours: "
+                    + "say circuit.allow_linkable: true if that does no harm, or take fec")
         }
     }
 }

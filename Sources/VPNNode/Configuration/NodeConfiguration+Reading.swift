@@ -141,7 +141,10 @@ extension NodeConfiguration {
             hops: document.integer("circuit.hops"),
             exit: document.text("circuit.exit").lowercased() == "auto" ? nil : document.text("circuit.exit"),
             allowedIPs: document.texts("circuit.allowed_ips").map { try! IPPrefix($0) },
-            relaxesDiversity: document.boolean("circuit.relax_diversity"))
+            relaxesDiversity: document.boolean("circuit.relax_diversity"),
+            paths: document.integer("circuit.paths"),
+            scheduler: QuiltScheduler(rawValue: document.text("circuit.scheduler").lowercased()) ?? .edpf,
+            relaxesDisjointness: document.boolean("circuit.relax_disjointness"))
         logFile = document.effective("logging.file").text.map(paths.absolute)
         logFileLimits = LogFileLimits(
             maximumSize: document.integer("logging.max_size_bytes"), maximumFiles: document.integer("logging.max_files")

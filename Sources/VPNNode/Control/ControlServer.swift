@@ -214,7 +214,8 @@ final class ControlServer: Sendable {
             case .circuits: return try await control.circuitsReport().json
             case .circuitBuild:
                 return try await control.buildCircuit(
-                    peer(of: request), ways: request.ways ?? [], networks: request.networks ?? []
+                    peer(of: request), ways: request.ways ?? [], networks: request.networks ?? [],
+                    together: request.together
                 ).json
             case .circuitClose: return try await control.closeCircuit(peer(of: request)).json
             case .circuitRenew: return try await control.renewCircuit(peer(of: request)).json

@@ -24,7 +24,10 @@ public protocol NodeControl: Sendable {
     func circuitsReport() async throws -> CircuitsReport
     /// Begins a circuit through pinned nodes, which is kept until it is closed; the second way and others are taken where the one
     /// before fails.
-    func buildCircuit(_ name: String, ways: [[String]], networks: [String]) async throws -> CircuitOrderReport
+    /// - Parameter scheduler: of all ways at once; nil: the first, and another where that fails.
+    func buildCircuit(
+        _ name: String, ways: [[String]], networks: [String], together scheduler: String?
+    ) async throws -> CircuitOrderReport
     /// Ends a circuit and does not build it again.
     func closeCircuit(_ name: String) async throws -> CircuitOrderReport
     /// Builds another path for a circuit and goes over to it.
@@ -76,10 +79,12 @@ public struct ControlRequest: Codable, Sendable, Equatable {
     public var isTrial: Bool?
     /// Of circuit-build: hops by their names or peer_ids, one list for each way; and inner networks.
     public var ways: [[String]]?
+    /// The scheduler by which all ways are used at once.
+    public var together: String?
     public var networks: [String]?
 
     private enum CodingKeys: String, CodingKey {
-        case version, verb, peer, timeout, since, limit, level, ways, networks
+        case version, verb, peer, timeout, since, limit, level, ways, together, networks
         case isTrial = "dry_run"
     }
 

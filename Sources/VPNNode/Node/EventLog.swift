@@ -151,6 +151,19 @@ struct EventLog {
                     "circuit": "\(name)", "hop": .stringConvertible(hop + 1), "reason": "\(failure.code)",
                     "retry_seconds": .stringConvertible(pause.nanoseconds / 1_000_000_000),
                 ])
+        case .paths(_, let name, let inUse, let wanted):
+            line(
+                inUse < wanted ? .notice : .info, "circuit goes by \(inUse) of \(wanted) paths", "circuit.paths", nil,
+                [
+                    "circuit": "\(name)", "paths": .stringConvertible(inUse), "wanted": .stringConvertible(wanted),
+                ])
+        case .pathLost(_, let name, let hop, let failure, let pause):
+            line(
+                .warning, "a path of a circuit is no more; the others go on", "circuit.path_lost", nil,
+                [
+                    "circuit": "\(name)", "hop": .stringConvertible(hop + 1), "reason": "\(failure.code)",
+                    "retry_seconds": .stringConvertible(pause.nanoseconds / 1_000_000_000),
+                ])
         // Whoever wanted it tells, with names and what to do (Node+Circuits).
         case .failed: return
         case .closed(_, let name):

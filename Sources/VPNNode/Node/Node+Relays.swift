@@ -122,7 +122,13 @@ extension Node {
             CircuitRequest(
                 name: NodeConfiguration.Circuit.name, hops: [], allowedIPs: circuit.allowedIPs,
                 // An exit by its own word; one that is none says so.
-                wantsLease: circuit.hops > 1, wish: wish)
+                wantsLease: circuit.hops > 1, wish: wish,
+                quilt: circuit.paths < 2
+                    ? nil
+                    : CircuitQuilt(
+                        configuration: QuiltConfiguration(
+                            scheduler: circuit.scheduler, relaxesDisjointness: circuit.relaxesDisjointness),
+                        paths: circuit.paths))
         ]
     }
 

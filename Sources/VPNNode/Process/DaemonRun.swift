@@ -22,8 +22,9 @@ public struct DaemonRun: Sendable {
     public var passphraseFile: String?
     /// `--policy-routing`: the routes go to the table of the mark's number, to which somebody else's rules lead.
     public var usesPolicyRouting: Bool
-    /// `--hops` and `--exit`, instead of those of `circuit`.
+    /// `--hops`, `--exit` and `--paths`, instead of those of `circuit`.
     public var hops: Int?
+    public var paths: Int?
     public var exit: String?
     /// Who tells this host the name servers of leases, where `pqvpn up` started this.
     public var hostNames: LeasedNames?
@@ -192,10 +193,11 @@ public struct DaemonRun: Sendable {
         if usesPersistentKeys, case .temporary = configuration.identity {
             configuration.identity = .directory(configuration.keyDirectory)
         }
-        if hops != nil || exit != nil {
+        if hops != nil || exit != nil || paths != nil {
             guard !configuration.circuit.allowedIPs.isEmpty else {
                 throw NodeFailure(
-                    .usage, "--hops and --exit are of the circuit that circuit.allowed_ips asks for, which is empty")
+                    .usage,
+                    "--hops, --exit and --paths are of the circuit that circuit.allowed_ips asks for, which is empty")
             }
             configuration.circuit.hops = hops ?? configuration.circuit.hops
             if let exit, let complaint = TextForm.printable(maximum: 64).complaint(about: exit) {
@@ -204,6 +206,10 @@ public struct DaemonRun: Sendable {
             if let exit { configuration.circuit.exit = exit.lowercased() == "auto" ? nil : exit }
             guard (2...Limits.circuitHops).contains(configuration.circuit.hops) else {
                 throw NodeFailure(.usage, "--hops is between 2 and \(Limits.circuitHops)")
+            }
+            configuration.circuit.paths = paths ?? configuration.circuit.paths
+            guard (1...Limits.patches).contains(configuration.circuit.paths) else {
+                throw NodeFailure(.usage, "--paths is between 1 and \(Limits.patches)")
             }
         }
         if usesPolicyRouting { configuration.tunnel.table = configuration.network.mark }

@@ -28,8 +28,10 @@ struct RunningNode: RunControl {
 
     func quilt(_ peer: String?) async throws -> QuiltReport { try await node.quilt(peer) }
     func circuitsReport() async throws -> CircuitsReport { await node.circuitsReport() }
-    func buildCircuit(_ name: String, ways: [[String]], networks: [String]) async throws -> CircuitOrderReport {
-        try await node.buildCircuit(name, ways: ways, networks: networks)
+    func buildCircuit(
+        _ name: String, ways: [[String]], networks: [String], together scheduler: String?
+    ) async throws -> CircuitOrderReport {
+        try await node.buildCircuit(name, ways: ways, networks: networks, together: scheduler)
     }
     func closeCircuit(_ name: String) async throws -> CircuitOrderReport { try await node.closeCircuit(name) }
     func renewCircuit(_ name: String) async throws -> CircuitOrderReport { try await node.renewCircuit(name) }

@@ -29,6 +29,7 @@ extension Node {
 
     public func quilt(_ peer: String?) throws -> QuiltReport {
         let now = MonotonicClock.now
+        if let peer, circuits[peer] != nil { return try quilt(ofCircuit: peer, now: now) }
         let named = try peer.map { try peerSnapshot($0) }
         let peers = named.map { [$0] } ?? machine.snapshot(now: now)
         let quilts = peers.compactMap { peer in
@@ -42,7 +43,27 @@ extension Node {
                 "the session with '\(named.name)' goes by one path (\(named.state.rawValue)): more of them are peers[].quilt's"
             )
         }
-        return QuiltReport(quilts: quilts)
+        return QuiltReport(quilts: quilts + (peer == nil ? circuitQuilts(now: now) : []))
+    }
+
+    private func quilt(ofCircuit name: String, now: Instant) throws -> QuiltReport {
+        let quilts = circuitQuilts(now: now).filter { $0.peer == name }
+        guard quilts.isEmpty else { return QuiltReport(quilts: quilts) }
+        throw NodeFailure(
+            .failure, "circuit '\(name)' goes by one path: more of them are circuit.paths, or circuit build --together")
+    }
+
+    /// Of circuits with several paths, each named by its relays.
+    private func circuitQuilts(now: Instant) -> [QuiltReport.Quilt] {
+        machine.circuitSnapshots(now: now).compactMap { circuit in
+            machine.quiltSnapshot(of: circuit.destination, now: now).map { quilt in
+                QuiltReport.Quilt(
+                    circuit.name, quilt, firstMTU: circuit.pathMTU, interface: interfaceName,
+                    circuit: { place in
+                        machine.relays(on: place).map(nodeName).joined(separator: ", ")
+                    })
+            }
+        }
     }
 
     private func interfaceName(_ index: UInt32) -> String { NetworkInterface.name(of: index) ?? "#\(index)" }

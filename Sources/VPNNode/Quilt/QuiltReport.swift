@@ -82,7 +82,9 @@ public struct QuiltReport: Report, Codable, Equatable {
     public var quilts: [Quilt]
 
     public var text: String {
-        if quilts.isEmpty { return "no session goes by more than one path: peers[].quilt in the configuration" }
+        if quilts.isEmpty {
+            return "no session goes by more than one path: peers[].quilt, or circuit.paths, in the configuration"
+        }
         return quilts.map(\.text).joined(separator: "\n\n")
     }
 }
@@ -103,8 +105,13 @@ extension QuiltReport.Quilt {
     /// - Parameters:
     ///   - firstMTU: of the path that the handshake went by, whose own is the peer's.
     ///   - interface: the name of one by its number.
-    init(_ peer: String, _ quilt: QuiltSnapshot, firstMTU: Int?, interface: (UInt32) -> String) {
+    ///   - circuit: what a path through relays is called.
+    init(
+        _ peer: String, _ quilt: QuiltSnapshot, firstMTU: Int?, interface: (UInt32) -> String,
+        circuit: (CircuitPlace) -> String = { _ in "circuit" }
+    ) {
         func place(_ carrier: Carrier) -> (endpoint: String, interface: String?) {
+            if case .circuit(let place) = carrier { return (circuit(place), nil) }
             guard case .udp(var endpoint) = carrier, endpoint.scope != 0 else {
                 return (carrier.text, nil)
             }

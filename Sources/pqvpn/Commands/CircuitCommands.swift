@@ -61,6 +61,15 @@ struct CircuitCommand: ParsableCommand {
                 valueName: "r1,r2,exit"))
         var hops: [String] = []
 
+        @Flag(help: "Use all --hops at once, as paths to one exit that share no other relay: see `pqvpn quilt`.")
+        var together = false
+
+        @Option(
+            help: ArgumentHelp(
+                "How packets are spread with --together: minrtt, edpf, weighted, fec; redundant tells who watches two paths that they are one.",
+                valueName: "name"))
+        var scheduler = "edpf"
+
         @Option(help: ArgumentHelp("An inner network that it leads to; as often as there are.", valueName: "network"))
         var route: [String] = []
 
@@ -69,6 +78,9 @@ struct CircuitCommand: ParsableCommand {
 
         func validate() throws {
             guard wait >= 0, wait <= 600 else { throw ValidationError("--wait must be 0 to 600") }
+            if together, ways.count < 2 {
+                throw ValidationError("--together needs --hops twice or more, once for each path")
+            }
             guard !ways.isEmpty, !ways.contains([]) else { throw ValidationError("--hops must name one hop or more") }
         }
 
@@ -82,6 +94,7 @@ struct CircuitCommand: ParsableCommand {
             var client = try target.control.connect()
             var request = ControlRequest(.circuitBuild, peer: target.name)
             request.ways = ways
+            if together { request.together = scheduler }
             request.networks = route
             let order = try client.ask(request, as: CircuitOrderReport.self)
             let end = Date(timeIntervalSinceNow: wait)

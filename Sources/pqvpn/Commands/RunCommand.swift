@@ -56,6 +56,7 @@ struct RunCommand: AsyncParsableCommand {
             usesPolicyRouting: policyRouting, readiness: Readiness(descriptor: readinessDescriptor),
             isDaemon: readinessDescriptor != nil, companions: [MetricsServer.companion])
         daemon.hops = path.hops
+        daemon.paths = path.paths
         daemon.exit = path.exit
         daemon.hostNames = hostProfile.map { LeasedNames(places: places.places, profile: $0) }
         try await daemon.run()
@@ -82,7 +83,11 @@ struct PathOptions: ParsableArguments {
     @Option(help: ArgumentHelp("A relay's name or peer_id, or auto; instead of circuit.exit.", valueName: "relay"))
     var exit: String?
 
+    @Option(help: "Paths to the exit at once, with no other relay in common; instead of circuit.paths.")
+    var paths: Int?
+
     var arguments: [String] {
         (hops.map { ["--hops", String($0)] } ?? []) + (exit.map { ["--exit", $0] } ?? [])
+            + (paths.map { ["--paths", String($0)] } ?? [])
     }
 }
