@@ -337,10 +337,12 @@ public enum Limits {
     static let repairWindow = 32
     /// Counters whose packets are kept for repairs: a window, and what other patches are behind.
     static let repairMemory = 256
-    /// Datagrams of a quilt that are kept to go again by another patch where theirs falls silent: 0.7 MB; and bytes of them that go
-    /// at once, so that they do not fill the other patch's queue.
-    static let sentDatagramsKept = 512
-    static let sentAgainBytes = 256 << 10
+    /// Datagrams of a quilt that are not reported yet are kept, to go again by another patch where theirs falls silent: what 140 Mbit/s
+    /// bring until that is noticed. So many bytes of them go again at most, at the rate of the others, or at 50 Mbit/s where that is not
+    /// known.
+    static let sentBytesKept = 8 << 20
+    static let sentAgainBytes = 4 << 20
+    static let sentAgainRate: UInt64 = 6_250_000
     /// Quilts whose packets one worker keeps for repairs.
     static let quiltsRepaired = 64
     /// Repairs that wait for others.

@@ -37,7 +37,7 @@ struct QuiltPlane {
     mutating func expire(now: Instant) {
         for quilt in quilts {
             quilt.withState { $0.advance(now: now) }
-            while let (kept, way) = quilt.withState({ $0.nextAgain() }) {
+            while let (kept, way) = quilt.withState({ $0.nextAgain(now: now) }) {
                 var datagram = kept
                 OuterHeader.address(&datagram, to: way.remoteIndex)
                 frames.append((datagram, way.carrier))

@@ -22,11 +22,11 @@ struct Patch: Sendable {
     /// DATA datagrams and bytes of UDP payload.
     var sent = Count()
     var received = Count()
-    /// Bytes of the longest datagram that went since the last probe: the next one is as long, so that a way which lets short ones
-    /// pass alone is not taken for one that carries.
-    var longest = 0
-    /// The scheduler's account when probes went.
-    private var accounts: [(number: UInt32, account: PatchAccount)] = []
+    /// Bytes of the longest datagram that went since a probe as long was answered: the next one has that length, so that a way which
+    /// lets short ones pass alone is not taken for one that carries, nor for one that does again.
+    private(set) var longest = 0
+    /// Of the probes under way, the scheduler's account when they went, and their length.
+    private var accounts: [(number: UInt32, account: PatchAccount, size: Int)] = []
     /// Of probes that came lately: microseconds between the clocks plus the way here, at least and at most, in this while and in
     /// the one before.
     private var transits: (now: ClosedRange<Int64>, before: ClosedRange<Int64>, since: Instant)?
@@ -52,7 +52,7 @@ struct Patch: Sendable {
 
     mutating func probe(_ number: UInt8, account: PatchAccount, now: Instant) -> PatchProbe {
         let probe = estimator.probe(patch: number, packets: sent.packets, bytes: sent.bytes, now: now)
-        accounts.append((probe.number, account))
+        accounts.append((probe.number, account, longest))
         if accounts.count > Limits.patchProbesKept { accounts.removeFirst() }
         return probe
     }
@@ -61,9 +61,16 @@ struct Patch: Sendable {
     mutating func receive(_ report: PatchReport, now: Instant) -> PatchAccount? {
         guard estimator.receive(report, now: now) else { return nil }
         guard let place = accounts.firstIndex(where: { $0.number == report.number }) else { return PatchAccount() }
-        let account = accounts[place].account
+        let (_, account, size) = accounts[place]
         accounts.removeFirst(place + 1)
+        if size >= longest { longest = 0 }
         return account
+    }
+
+    /// A datagram went on the patch.
+    mutating func went(_ bytes: Int) {
+        sent.add(1, bytes)
+        longest = max(longest, bytes)
     }
 
     /// A probe of the peer's: how long the way here takes.

@@ -2,6 +2,8 @@
 // What an end knows of the patches of one session (§9): which there are, how they do, what goes by which, and when they are asked. It
 // seals nothing and moves no bytes; threads share it by `Quilt`.
 
+import DequeModule
+
 struct QuiltState: Sendable {
     /// Where a datagram goes.
     struct Way: Equatable, Sendable {
@@ -50,7 +52,8 @@ struct QuiltState: Sendable {
     private var lastPacket: Instant?
     private var sentLately = SentDatagrams()
     /// What a silent patch may have lost, and where it goes now.
-    private var again: [(datagram: [UInt8], way: Way)] = []
+    private var again: Deque<(datagram: [UInt8], patch: Int)> = []
+    private var againDue = Instant.origin
     /// Datagrams that went a second time for that, since the session began.
     private(set) var sentAgain: UInt64 = 0
     /// What the receiver's order costs, as the worker that has it told last.
@@ -113,7 +116,10 @@ struct QuiltState: Sendable {
         count(bytes, on: choice.first, now: now)
         // What went twice needs no third time.
         if choice.copy == nil {
-            sentLately.keep(datagram, patch: choice.first, order: patches[choice.first]!.sent.packets)
+            let patches = patches
+            sentLately.keep(datagram, patch: choice.first, order: patches[choice.first]!.sent.packets) {
+                patches[$0]?.estimator.reported ?? .max
+            }
         }
         let copy = choice.copy.flatMap { way($0) }
         if let copy { count(bytes, on: copy.patch, now: now) }
@@ -138,8 +144,7 @@ struct QuiltState: Sendable {
     }
 
     private mutating func count(_ bytes: Int, on number: Int, now: Instant) {
-        patches[number]!.sent.add(1, bytes)
-        patches[number]!.longest = max(patches[number]!.longest, bytes)
+        patches[number]!.went(bytes)
         wake(now: now)
     }
 
@@ -174,7 +179,7 @@ struct QuiltState: Sendable {
 
     /// When `advance` or `nextProbe` have something to do.
     var due: Instant {
-        var due = Instant(nanoseconds: .max)
+        var due = again.isEmpty ? Instant(nanoseconds: .max) : againDue
         for case let patch? in patches {
             due = min(due, patch.health.nextProbe)
             if let deadline = patch.deadline { due = min(due, deadline) }
@@ -200,14 +205,32 @@ struct QuiltState: Sendable {
     private mutating func sendAgain(from number: Int, now: Instant) {
         guard let reported = patches[number]?.estimator.reported else { return }
         for datagram in sentLately.take(patch: number, after: reported, bytes: Limits.sentAgainBytes) {
-            guard let way = other(than: number, bytes: datagram.count, now: now) else { return }
-            again.append((datagram, way))
-            sentAgain += 1
+            again.append((datagram, number))
         }
+        againDue = now
     }
 
-    /// A datagram that goes again; nil if there is no other.
-    mutating func nextAgain() -> (datagram: [UInt8], way: Way)? { again.isEmpty ? nil : again.removeFirst() }
+    /// A datagram that goes again now; nil if there is no other. They go by and by, so that they overflow nobody's queue.
+    mutating func nextAgain(now: Instant) -> (datagram: [UInt8], way: Way)? {
+        guard let first = again.first, now >= againDue else { return nil }
+        guard let way = other(than: first.patch, bytes: first.datagram.count, now: now) else {
+            again = []
+            return nil
+        }
+        againDue = max(againDue, now) + Self.time(for: first.datagram.count, at: againRate)
+        sentAgain += 1
+        return (again.removeFirst().datagram, way)
+    }
+
+    /// Bytes a second: what the patches that carry can do, as far as that is known.
+    private var againRate: UInt64 {
+        let rates = patches.compactMap { $0?.carries == true ? $0?.estimator.capacity ?? Limits.sentAgainRate : nil }
+        return max(rates.reduce(0, &+), Limits.sentAgainRate / 8)
+    }
+
+    private static func time(for bytes: Int, at rate: UInt64) -> TimeSpan {
+        TimeSpan(nanoseconds: UInt64(bytes) * 1_000_000_000 / rate)
+    }
 
     /// The next probe that is due; nil if none is.
     mutating func nextProbe(now: Instant) -> DueProbe? {
@@ -217,7 +240,6 @@ struct QuiltState: Sendable {
         let account = scheduler.account(patch: number, now: now)
         let probe = patches[number]!.probe(UInt8(number), account: account, now: now)
         let size = patches[number]!.longest
-        patches[number]!.longest = 0
         // Spread by their numbers: nobody has to be kept from guessing when.
         let random = UInt8(truncatingIfNeeded: (probe.number &+ UInt32(number) &* 97) &* 0x9E37_79B1 >> 24)
         patches[number]!.health.probed(isBusy: isBusy(now: now), random: random, now: now)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Datagrams that went lately by the patches of one session (§9), to go again by another patch where theirs falls silent. It keeps and
-// finds them; nothing more.
+// Datagrams that went by the patches of one session (§9) and are not known to have come, to go again by another patch where theirs falls
+// silent. It keeps and finds them; nothing more.
+
+import DequeModule
 
 struct SentDatagrams: Sendable {
     private struct Entry {
@@ -10,35 +12,39 @@ struct SentDatagrams: Sendable {
         var datagram: [UInt8]
     }
 
-    /// A ring, oldest at `head` once it is full.
-    private var entries: [Entry] = []
-    private var head = 0
+    /// Oldest first.
+    private var entries: Deque<Entry> = []
+    private(set) var bytes = 0
 
-    /// Keeps one in the place of the oldest.
-    mutating func keep(_ datagram: [UInt8], patch: Int, order: UInt64) {
-        let entry = Entry(patch: patch, order: order, datagram: datagram)
-        if entries.count < Limits.sentDatagramsKept {
-            entries.append(entry)
-        } else {
-            entries[head] = entry
-            head = (head + 1) % entries.count
-        }
+    var count: Int { entries.count }
+
+    /// Keeps one, and lets go of the oldest ones: those that were reported, and those that there is no room for.
+    ///
+    /// - Parameter reported: so many datagrams of a patch came, or are known to be lost.
+    mutating func keep(_ datagram: [UInt8], patch: Int, order: UInt64, reported: (Int) -> UInt64) {
+        while let first = entries.first, first.order <= reported(first.patch) { removeFirst() }
+        entries.append(Entry(patch: patch, order: order, datagram: datagram))
+        bytes += datagram.count
+        while bytes > Limits.sentBytesKept { removeFirst() }
+    }
+
+    private mutating func removeFirst() {
+        guard let gone = entries.popFirst() else { return }
+        bytes -= gone.datagram.count
     }
 
     /// Those of a patch that went after so many others by it, oldest first; each is taken out.
     ///
-    /// - Parameter bytes: of all together, at most.
-    mutating func take(patch: Int, after reported: UInt64, bytes: Int) -> [[UInt8]] {
-        var (found, left): ([[UInt8]], Int) = ([], bytes)
-        for place in 0..<entries.count {
-            let index = (head + place) % entries.count
-            let entry = entries[index]
-            guard entry.patch == patch, entry.order > reported, !entry.datagram.isEmpty else { continue }
+    /// - Parameter limit: bytes of all together, at most.
+    mutating func take(patch: Int, after reported: UInt64, bytes limit: Int) -> [[UInt8]] {
+        var (found, left): ([[UInt8]], Int) = ([], limit)
+        entries.removeAll { entry in
+            guard entry.patch == patch, entry.order > reported, left >= entry.datagram.count else { return false }
             left -= entry.datagram.count
-            guard left >= 0 else { break }
             found.append(entry.datagram)
-            entries[index].datagram = []
+            return true
         }
+        bytes -= limit - left
         return found
     }
 }

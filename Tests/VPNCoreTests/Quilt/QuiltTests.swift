@@ -154,6 +154,34 @@ func way(_ milliseconds: Int, _ megabits: Double = 0, loss: Double = 0, jitter: 
         #expect(found <= .milliseconds(50), "\(found.seconds) s")
     }
 
+    /// What went by a way until it was known to be silent goes again by the other: nothing is lost but what the peer has.
+    @Test(arguments: 0..<4) func whatASilentWayHadGoesAgain(seed: Int) {
+        let quilt = QuiltScenario(seed: UInt64(40 + seed), ways: [way(10, 100), way(15, 100)])
+        #expect(quilt.stitch())
+        quilt.load(megabits: 20, for: .seconds(1) + .milliseconds(seed * 37))
+        quilt.cut = [1]
+        quilt.load(megabits: 20, for: .milliseconds(1500))
+        quilt.network.run(for: .seconds(1))
+        let numbers = QuiltScenario.numbers(quilt.bob)
+        #expect(Set(numbers) == Set(0..<quilt.sent), "\(Set(0..<quilt.sent).subtracting(numbers).count) lost")
+        #expect(numbers.count == Int(quilt.sent))
+    }
+
+    /// A way that lets short datagrams pass alone is no way, as long as it does that.
+    @Test func aWayForShortOnesStaysDown() {
+        let quilt = QuiltScenario(seed: 50, ways: [way(10, 100), way(15, 100)])
+        #expect(quilt.stitch())
+        quilt.load(megabits: 5, for: .seconds(2))
+        quilt.longestBytes[1] = 300
+        quilt.load(megabits: 5, for: .milliseconds(700))
+        quilt.load(megabits: 5, for: .seconds(10)) {
+            #expect(quilt.alice.quilt(of: 0, now: quilt.network.now)!.patches[0].state != .up)
+        }
+        quilt.longestBytes[1] = nil
+        quilt.load(megabits: 5, for: .seconds(3))
+        #expect(quilt.patchesUp(quilt.alice) == 2)
+    }
+
     /// What went is taken again when it comes back.
     @Test func aWayComesBack() {
         let quilt = QuiltScenario(seed: 9, ways: [way(10), way(15)])
