@@ -16,8 +16,10 @@ struct WallClock: Equatable {
     /// Takes another word; the seconds by which somebody has set the clock, or nil where it only went on.
     mutating func set(unix new: UInt64, now: Instant) -> Int64? {
         let expected = unix(now)
-        guard new &- expected &+ Self.grain > 2 * Self.grain else { return nil }
+        let isAhead = new > expected
+        let distance = isAhead ? new - expected : expected - new
+        guard distance > Self.grain else { return nil }
         (unix, at) = (new, now)
-        return Int64(truncatingIfNeeded: new &- expected)
+        return isAhead ? Int64(clamping: distance) : -Int64(clamping: distance)
     }
 }

@@ -56,6 +56,9 @@ extension NodeStateMachine {
     /// The relays that this node knows, by peer_id.
     public var relays: [RelayDirectory.Entry] { directory.entries.values.sorted { $0.id < $1.id } }
 
+    /// One of them.
+    public func relay(_ id: PeerID) -> RelayDirectory.Entry? { directory[id] }
+
     /// Keys are believed as long as their descriptor is here.
     private mutating func forgetRelays(now: Instant) {
         for id in trust.relays.keys where directory[id] == nil { trust.relays[id] = nil }

@@ -23,7 +23,9 @@ extension Node {
         let snapshots = Dictionary(machine.circuitSnapshots(now: now).map { ($0.number, $0) }) { first, _ in first }
         return circuits.entries.map { entry in
             let snapshot = entry.number.flatMap { snapshots[$0] }
-            let names = hopNames(entry.request)
+            // Of a path that this node chose there are none in what was asked for.
+            let hops = snapshot?.hops ?? entry.request.hops
+            let names = hops.map(nodeName)
             let failure = entry.lastFailure.map { failure in
                 let advice = CircuitAdvice(failure, hops: names)
                 return CircuitsReport.Failure(
@@ -32,7 +34,7 @@ extension Node {
             return CircuitsReport.Own(
                 name: entry.request.name, origin: entry.origin.rawValue,
                 state: snapshot.map { $0.state.rawValue } ?? "waiting",
-                hops: zip(names, entry.request.hops).map { CircuitsReport.Hop(name: $0, peerID: $1.hex) },
+                hops: zip(names, hops).map { CircuitsReport.Hop(name: $0, peerID: $1.hex) },
                 networks: entry.request.allowedIPs.map { "\($0)" },
                 shared: snapshot.flatMap { $0.shared.isEmpty ? nil : $0.shared.map(\.rawValue) },
                 paths: entry.request.quilt == nil
@@ -196,12 +198,11 @@ extension Node {
                     .failure, "circuit '\(peer)' is not ready: pqvpn circuit show \(peer) says why")
             }
             slots = snapshot.slots
-            let names = hopNames(entry.request)
             let first = machine.snapshot(now: now).first { $0.slot == slots.first }
-            for (number, name) in names.enumerated() {
+            for (number, id) in snapshot.hops.enumerated() {
                 hops.append(
                     TraceReport.Hop(
-                        number: number + 1, name: name, peerID: entry.request.hops[number].hex,
+                        number: number + 1, name: nodeName(id), peerID: id.hex,
                         endpoint: number == 0 ? first?.carrier?.text : nil, roundTripSeconds: nil))
             }
         } else {

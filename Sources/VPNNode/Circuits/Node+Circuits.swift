@@ -76,12 +76,13 @@ extension Node {
 
     // MARK: - Names
 
-    /// Of hops, as the configuration or the pins have them.
+    /// Of hops, as the configuration, the pins or the directory have them.
     func hopNames(_ request: CircuitRequest) -> [String] { request.hops.map(nodeName) }
 
     func nodeName(_ id: PeerID) -> String {
         if let peer = configuration.peers.first(where: { $0.peerID == id }) { return peer.name }
         if let pin = knownPeers.pin(of: id), !pin.name.isEmpty { return pin.name }
+        if let relay = machine.relay(id), !relay.descriptor.nickname.isEmpty { return relay.descriptor.nickname }
         return id.short
     }
 

@@ -37,7 +37,7 @@ extension ConfigurationDocument {
         // An exit may bring some.
         let hasLease =
             !texts("circuit.allowed_ips").isEmpty
-            || (0..<count(of: "peers")).contains { boolean("peers[\($0)].exit") }
+            || (0..<count(of: "peers")).contains { effective("peers[\($0)].exit").boolean ?? false }
         let hasServers = !texts("dns.servers").isEmpty || hasLease
         for key in ["dns.mode", "dns.search"] where values[key] != nil && !hasServers {
             guard effective(key) != ConfigurationTable.rows[key]?.fallback else { continue }

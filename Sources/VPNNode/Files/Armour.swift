@@ -53,7 +53,8 @@ struct Armour: Sendable {
 
     /// The headers and the content; text around them is ignored. `path` is for messages.
     func decode(_ text: String, path: String) throws -> (fields: [String: String], content: [UInt8]) {
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map {
+        // Mail and terminals end lines in their own way.
+        let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).map {
             $0.trimmingCharacters(in: .whitespaces)
         }
         guard let first = lines.firstIndex(of: begin) else {

@@ -95,6 +95,8 @@ extension Node {
         }
         settled.addresses = []
         settled.mtu = mtu
+        // What resolvectl was told of an interface went with it.
+        settled.servers = []
         settleLeases()
     }
 

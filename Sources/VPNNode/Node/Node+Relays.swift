@@ -135,13 +135,19 @@ extension Node {
     /// Other relays are known than before: a circuit may be possible that was not.
     func relaysChanged(now: Instant) {
         guard !configuration.circuit.allowedIPs.isEmpty else { return }
-        if let name = configuration.circuit.exit, relayID(named: name) == nil {
-            logger.warning(
-                "circuit.exit '\(name)' is no relay that this node knows, or the name of several: see `pqvpn relays`",
-                metadata: ["event": "circuit.no_exit"])
-        }
+        tellOfMissingExit()
         configureCircuits(now: now)
         buildCircuits(now: now)
+    }
+
+    /// Nobody knows the exit that is named: the circuit waits until somebody brings it.
+    func tellOfMissingExit() {
+        guard !configuration.circuit.allowedIPs.isEmpty, let name = configuration.circuit.exit,
+            relayID(named: name) == nil
+        else { return }
+        logger.warning(
+            "circuit.exit '\(name)' is no relay that this node knows, or the name of several: see `pqvpn relays`",
+            metadata: ["event": "circuit.no_exit"])
     }
 
     /// The relay that a configuration or a person names; nil where there is none, or more than one.

@@ -165,6 +165,7 @@ public actor Node {
         makeEphemeral()
         showInvitations()
         try restoreRelays()
+        tellOfMissingExit()
         applyRelay(now: MonotonicClock.now)
         reviewQuilts(now: MonotonicClock.now)
         machine.start(now: MonotonicClock.now)

@@ -88,6 +88,7 @@ struct PathChoiceTests {
         let scene = try ChoiceScenario(seed: 11)
         let (first, _) = try scene.build(PathWish(hops: 3))
         #expect(scene.client.circuits(now: scene.network.now).first { $0.number == first }?.shared == [])
+        #expect(scene.network.closeCircuit(first, at: scene.client))
         // All of them belong to one operator by now, whose name has two spellings.
         for number in 1...7 {
             let newer = try DirectoryScene.descriptor(

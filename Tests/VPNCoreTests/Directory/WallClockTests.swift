@@ -36,7 +36,7 @@ import VPNTesting
         #expect(clock.set(unix: 63, now: Self.after(61)) == -1000)
         #expect(clock.unix(Self.after(62)) == 64)
         // Whatever somebody says: no trap.
-        for word in [0, .max, .max - 1, 1 << 63, 5] as [UInt64] {
+        for word in [0, .max, 1 << 62, 1 << 63, 5] as [UInt64] {
             _ = clock.set(unix: word, now: Self.after(100))
             #expect(clock.unix(Self.after(100)) == word)
             _ = clock.unix(Self.after(1 << 30))

@@ -8,7 +8,7 @@ import Testing
 @Suite(.serialized, .timeLimit(.minutes(1))) struct PathOptionTests {
     private func write(_ scratch: Scratch, circuit: String) throws {
         try scratch.write(
-            "tunnel: { enabled: false }\nnetwork: { bind_host: 127.0.0.1, listen_port: auto }\n\(circuit)\n",
+            "tunnel: { enabled: false }\nnetwork: { bind_host: 127.0.0.1, listen_port: 0 }\n\(circuit)\n",
             to: "c.yaml")
     }
 
@@ -45,7 +45,7 @@ import Testing
         try write(scratch, circuit: "circuit: { allowed_ips: [10.99.0.0/16] }")
         let daemon = try RunningDaemon(["--config", "c.yaml", "--exit", "nobody", "--hops", "2"], in: scratch)
         let told = try #require(daemon.event("circuit.no_exit"), "\(daemon.text)")
-        #expect((told["message"] as? String)?.contains("'nobody'") == true, "\(told)")
+        #expect((told["msg"] as? String)?.contains("'nobody'") == true, "\(told)")
         #expect(daemon.end(with: SIGTERM) == 0)
     }
 }

@@ -78,7 +78,7 @@ import VPNCrypto
         let published = try Program.run(
             ["relay", "publish", "--config", "a.yaml", "--address", "20.1.0.1:4433", "--json"], in: scratch)
         let text = try #require(published.json?["descriptor"] as? String)
-        let lines = text.split(separator: "\n").map(String.init)
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         for (name, content, status, part) in [
             ("empty", "", 2, "standard input"), ("blanks", " \n\t\n", 2, "standard input"),
             ("zeros", String(repeating: "\0", count: 70_000), 2, "longer than any descriptor"),

@@ -95,7 +95,9 @@ struct RelayFilesTests {
             #expect(list.add(id(number), usable: [], unix: UnixTime.now, using: &random))
         }
         try file.write(list)
-        #expect(try file.read() == list)
+        // What is of this run alone does not come back.
+        #expect(
+            try file.read() == GuardList(list.guards.map { .init(id: $0.id, added: $0.added, expires: $0.expires) }))
         let text = try scratch.read("guards.yaml")
         for changed in [
             String(text.dropLast(5)), text.replacingOccurrences(of: id(0).hex, with: id(3).hex),

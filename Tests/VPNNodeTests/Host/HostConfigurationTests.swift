@@ -77,6 +77,18 @@ import VPNCore
         #expect(found.count == 1 && found[0].contains(bad.message), "\(found)")
     }
 
+    @Test func anExitMayBringNameServers() {
+        let exit = """
+            peers:
+              - { name: r, peer_id: "\(String(repeating: "ab", count: 32))", endpoint: "198.51.100.7:9000" }
+              - { name: e, peer_id: "\(String(repeating: "cd", count: 32))", via: [r], exit: true, allowed_ips: [0.0.0.0/0] }
+            """
+        for text in ["circuit: { allowed_ips: [10.99.0.0/16] }", exit] {
+            #expect(issues("dns: { mode: file, search: [a.example] }\n\(text)") == [])
+            #expect(issues("dns: { mode: nonsense }\n\(text)").count == 1)
+        }
+    }
+
     @Test func aReloadTellsThatTheyWait() throws {
         let old = try LoadedConfiguration(text: "", file: "n.yaml")
         let new = try LoadedConfiguration(

@@ -143,7 +143,8 @@ import Testing
             #expect(host.states == [] && host.resolver == "nameserver 192.0.2.1\n")
             let told = host.told()
             #expect(told.contains("ip -4 rule del pref 28780 to 203.0.113.0/24 lookup main"))
-            #expect(told.filter { $0 == "nft -f -" }.count == 2)
+            // Of the lockdown and of the fence, on and off each.
+            #expect(told.filter { $0 == "nft -f -" }.count == 4)
         }
     }
 

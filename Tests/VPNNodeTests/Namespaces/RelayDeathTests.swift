@@ -90,15 +90,15 @@ extension NamespaceTests {
             let testDescription: String
             /// In the path.
             let place: Int
-            /// Seconds within which packets must come through again. Three for the vigil and its questions, and one for another
-            /// path's handshakes, are what is meant; the rest is a machine that has other things to do. A first hop that is dead
-            /// is the peer's silence, which is told after 15 s.
+            /// Seconds within which packets must come through again, with room for a machine that has other things to do. A dead middle
+            /// is noticed by the vigil within three, and another path's handshakes take less than one: 3.8 were measured. A dead first hop
+            /// is a silent peer, which is told after 15 s, and a guard that failed once is waited for before another one is taken: 56.
             let bound: Double
         }
 
         static let victims = [
             Victim(testDescription: "the middle", place: 1, bound: 20),
-            Victim(testDescription: "the guard", place: 0, bound: 60),
+            Victim(testDescription: "the guard", place: 0, bound: 120),
         ]
 
         @Test("Another path takes over while a relay of the first is dead", arguments: victims)
@@ -108,6 +108,7 @@ extension NamespaceTests {
                 try village.client.event("circuit.leased", within: 60)
                 try stage.reach(RelayVillage.target, from: village.client.host)
                 let path = try village.path()
+                try #require(path.count == 3)
                 let dead = try #require(village.relays.first { $0.name == path[victim.place] })
                 let use = try village.use()
                 defer { use.stop() }
