@@ -247,12 +247,11 @@ public enum Limits {
     static let relayedCircuits = 16_384
     static let relayedCircuitsPerClient = 64
     static let relayedCircuitsPerLink = 4096
-    /// Of what a relay may carry: a circuit that is within its share may have a burst of so long, all of them together twice that,
-    /// and whoever wants more only what is left over, where hardly anything waits on the link. Who shares is counted anew each span.
-    static let relayShareBurst = TimeSpan.milliseconds(20)
-    static let relayBurst = TimeSpan.milliseconds(40)
+    /// Of what a client or a link may have relayed: a circuit that has had nothing lately gets so much at once, be it in time or, at
+    /// low rates, in bytes: a handshake's S1 and S2. Whoever has had his part gets what is left over, where hardly anything is owed.
+    static let relayBurst = TimeSpan.milliseconds(20)
+    static let relayBurstBytes = 32 << 10
     static let relayRoom = TimeSpan.milliseconds(2)
-    static let relaySpan = TimeSpan.milliseconds(100)
     /// Callers by circuits at a time; 4 KB each.
     static let guests = 4096
     /// EXTENDs of one client in a minute, repeats not counted: one a second is ten times what 64 circuits of 10 min need.

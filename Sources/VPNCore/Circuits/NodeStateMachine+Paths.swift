@@ -6,18 +6,26 @@ public import VPNCrypto
 extension NodeStateMachine {
     /// A path through relays of the directory, its first hop first.
     ///
-    /// What failed in the last ten minutes is left out as long as there is a path without it.
+    /// What failed in the last ten minutes, and guards that rest, are left out as long as there is a path without them.
     public mutating func choosePath(_ wish: PathWish, now: Instant) throws(SelectionFailure) -> [PeerID] {
         precondition((1...Limits.circuitHops).contains(wish.hops), "a path of no length that there is")
-        circuits.avoided = circuits.avoided.filter { $0.value > now }
+        circuits.avoided = circuits.avoided.filter { $0.value.until > now }
         do throws(SelectionFailure) {
-            return try choosePath(wish, avoiding: Set(circuits.avoided.keys), now: now)
+            return try choosePath(wish, avoiding: avoided(now: now), now: now)
         } catch {
-            guard !circuits.avoided.isEmpty, let path = try? choosePath(wish, avoiding: [], now: now) else {
-                throw error
+            // Who was silent himself is the last to be taken again.
+            for avoided in [avoided(itself: true, now: now), []] {
+                if let path = try? choosePath(wish, avoiding: avoided, now: now) { return path }
             }
-            return path
+            throw error
         }
+    }
+
+    /// Relays that seem to be gone: a guard that is may not be in the middle of another path, either.
+    func avoided(itself: Bool = false, now: Instant) -> Set<PeerID> {
+        let unix = unixSeconds(now)
+        let failed = circuits.avoided.filter { $0.value.until > now && ($0.value.isItself || !itself) }.keys
+        return Set(failed).union(guards.guards.filter { $0.retry > unix }.map(\.id))
     }
 
     mutating func choosePath(
@@ -26,10 +34,7 @@ extension NodeStateMachine {
         let candidates = pathCandidates
         let usable = Set(candidates.map(\.id))
         let unix = unixSeconds(now)
-        // A guard that does not answer is worth no more between others.
-        let resting = Set(guards.guards.filter { $0.retry > unix }.map(\.id)).subtracting(
-            guards.preferred(among: usable, unix: unix) + [wish.exit].compactMap { $0 })
-        let selection = RelaySelection(candidates, avoiding: avoided.union(resting))
+        let selection = RelaySelection(candidates, avoiding: avoided)
         var random = CryptographicGenerator(cryptography)
         guard wish.hops > 1 else { return try selection.path(wish, guards: [], using: &random) }
         let before = guards
@@ -83,8 +88,9 @@ extension NodeStateMachine {
         guard hops.count > 2 else { return hops }
         var random = CryptographicGenerator(cryptography)
         let shared = sharedBySides(circuit)
-        for avoided in [shared.union(circuits.avoided.keys).subtracting([hops[0], hops[hops.count - 1]]), shared, []] {
-            let selection = RelaySelection(pathCandidates, avoiding: avoided)
+        for avoided in [shared.union(avoided(now: now)), shared.union(avoided(itself: true, now: now)), shared, []] {
+            let selection = RelaySelection(
+                pathCandidates, avoiding: avoided.subtracting([hops[0], hops[hops.count - 1]]))
             if let middles = selection.middles(wish, entry: hops[0], exit: hops[hops.count - 1], using: &random) {
                 return [hops[0]] + middles + [hops[hops.count - 1]]
             }
@@ -116,7 +122,8 @@ extension NodeStateMachine {
         for place in [hop, hop - 1] where place > 0 && path.hops.indices.contains(place) {
             // An exit that was asked for by name is the only one.
             if place == path.hops.count - 1, wish.exit != nil { continue }
-            circuits.avoided[path.hops[place]] = now + Limits.relayAvoided
+            let isItself = place == hop || circuits.avoided[path.hops[place]]?.isItself == true
+            circuits.avoided[path.hops[place]] = (now + Limits.relayAvoided, isItself)
         }
     }
 

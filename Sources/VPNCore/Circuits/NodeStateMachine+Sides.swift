@@ -72,10 +72,9 @@ extension NodeStateMachine {
         }
         wish.exit = circuit.request.hops.last
         let relays = Set(taken.joined()).subtracting([wish.exit].compactMap { $0 })
-        circuits.avoided = circuits.avoided.filter { $0.value > now }
-        let failed = Set(circuits.avoided.keys)
+        let (failed, silent) = (avoided(now: now), avoided(itself: true, now: now))
         let relatives = relatives(of: relays)
-        for avoided in [failed.union(relatives), relatives] {
+        for avoided in [failed.union(relatives), silent.union(relatives), relatives] {
             if let hops = try? choosePath(wish, avoiding: avoided, now: now) { return (hops, false) }
         }
         guard quilt.configuration.relaxesDisjointness else { return nil }

@@ -159,8 +159,8 @@ struct OwnCircuits {
     var paths: [CircuitPath.Number: CircuitPath] = [:]
     /// The circuits that this node opened: the path, the hop that it leads to, and what EXTENDED said that it carries.
     var origins: [CircuitPlace: (path: CircuitPath.Number, hop: Int, largest: Int?)] = [:]
-    /// Relays where a path failed, until when they are left out of others.
-    var avoided: [PeerID: Instant] = [:]
+    /// Relays where a path failed, and those before them, which may not have handed on: until when they are left out of others.
+    var avoided: [PeerID: (until: Instant, isItself: Bool)] = [:]
     /// Why there was no path when one was looked for last.
     var selectionFailure: SelectionFailure?
     private var next = 1

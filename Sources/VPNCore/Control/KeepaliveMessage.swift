@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The JSON heartbeat of §7 (D6): {type, sessionid, timestamp, peerid, uptime}, at most 512 bytes, inside the AEAD.
-internal import VPNCrypto
 
 /// One keepalive or its answer.
 struct KeepaliveMessage: Equatable, Sendable {
@@ -47,9 +46,4 @@ struct KeepaliveMessage: Equatable, Sendable {
 
 extension UInt8 {
     fileprivate var isHexDigit: Bool { (0x30...0x39).contains(self) || (0x61...0x66).contains(self) }
-}
-
-extension [UInt8] {
-    /// Lower-case hexadecimal digits.
-    package var hex: String { Hex.encode(self) }
 }

@@ -29,7 +29,7 @@ struct KeyRing {
     /// The oldest first.
     var previous: [HeldSession] = []
     var current: HeldSession?
-    var next: HeldSession?
+    @Rare var next: HeldSession? = nil
 
     var all: [HeldSession] { previous + [current, next].compactMap { $0 } }
 

@@ -18,7 +18,7 @@ extension NodeStateMachine {
     /// - Parameter endpoints: in the order of preference.
     public mutating func setEndpoints(_ endpoints: [Endpoint], ofPeer name: String, now: Instant) {
         guard !endpoints.isEmpty,
-            let slot = peers.first(where: { $0.value.isConfigured && $0.value.name == name })?.key,
+            let slot = peers.values.first(where: { $0.isConfigured && $0.name == name })?.slot,
             let peer = peers[slot]
         else { return }
         let isReached = peer.ring.current != nil && !peer.isDown

@@ -100,7 +100,7 @@ public struct NodeStateMachine: ~Copyable {
     var trust: TrustStore
     /// By name.
     var invitations: [UInt32: Invitation] = [:]
-    var peers: [PeerSlot: Peer] = [:]
+    var peers = Peers()
     var slotsByIdentity: [PeerID: PeerSlot] = [:]
     var nextSlot: PeerSlot = 0
     /// Slots of peers that are gone, oldest first.

@@ -20,7 +20,7 @@ struct Peer {
     var place = Place.direct
     /// Who it is; nil until a first contact has told.
     var identity: PeerID?
-    var initiation: InitiatorStateMachine?
+    @Rare var initiation: InitiatorStateMachine? = nil
     /// Consecutive handshakes without a session.
     var failures = 0
     /// When to try again after a handshake was given up.
@@ -39,11 +39,11 @@ struct Peer {
     /// What the association's last handshake left for its next.
     var chain = PresharedChain()
     /// To be pinned at the first valid DATA.
-    var pendingPin: PinnedPeer?
+    @Rare var pendingPin: PinnedPeer? = nil
     /// The inner addresses that it was given for its invitation, for when it asks.
     var lease: [InterfaceAddress]?
     /// What it was given as a guest of this exit.
-    var exitLease: ExitLease?
+    @Rare var exitLease: ExitLease? = nil
     /// It has told this node, its guest, the inner addresses.
     var hasLeased = false
     /// The patches of its sessions (§9), by a session's index.
@@ -51,7 +51,7 @@ struct Peer {
     /// When this end begins a session of its own, for want of patches in the other end's.
     var quiltWanted: Instant?
     /// A carrier that the peer was heard on and that it has to prove.
-    var move: PathMove?
+    @Rare var move: PathMove? = nil
     /// Until when no other carrier is looked at: the peer answered where it was.
     var keptUntil = Instant.origin
     /// Challenges answered in this second.

@@ -217,7 +217,9 @@ struct QuiltState: Sendable {
             again = []
             return nil
         }
-        againDue = max(againDue, now) + Self.time(for: first.datagram.count, at: againRate)
+        // Whoever comes late makes up for a little of it: clocks of packet threads have steps of a millisecond.
+        let earliest = Instant(nanoseconds: now.nanoseconds - min(now.nanoseconds, 10_000_000))
+        againDue = max(againDue, earliest) + Self.time(for: first.datagram.count, at: againRate)
         sentAgain += 1
         return (again.removeFirst().datagram, way)
     }

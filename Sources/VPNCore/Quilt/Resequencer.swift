@@ -155,7 +155,8 @@ public struct Resequencer: Sendable {
         guard let first = next, counter > first else { return }
         var skipped = max(first, counter > UInt64(count) ? counter - UInt64(count) : 0)
         while skipped < counter {
-            if skipped == next { next = skipped + 1 } else { mark(skipped, .passed) }
+            // One that came all the same waits to be let go.
+            if skipped == next, !isOccupied(skipped) { next = skipped + 1 } else { mark(skipped, .passed) }
             skipped += 1
         }
     }
@@ -273,6 +274,8 @@ public struct Resequencer: Sendable {
 
     @inline(__always)
     private func place(_ counter: UInt64) -> Int { Int(truncatingIfNeeded: counter & UInt64(Self.capacity - 1)) }
+
+    private func isOccupied(_ counter: UInt64) -> Bool { !slots.isEmpty && slots[place(counter)] != .empty }
 
     private mutating func mark(_ counter: UInt64, _ slot: Slot) {
         guard let next, counter &- next < UInt64(Self.capacity) else { return }

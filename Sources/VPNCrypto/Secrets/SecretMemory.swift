@@ -6,7 +6,8 @@ internal import CLibcrypto
 internal import Glibc
 internal import VPNLock
 
-/// The process's one pool of secret memory. Blocks are powers of two of at least 32 bytes and never go back to the kernel.
+/// The process's one pool of secret memory. Blocks are powers of two of at least 32 bytes, or a quarter more than one of 256 or more:
+/// a packet key's schedule has 576 bytes, and is what most of this memory holds. They never go back to the kernel.
 @safe
 final class SecretMemory: Sendable {
     static let shared = SecretMemory()
@@ -15,8 +16,9 @@ final class SecretMemory: Sendable {
     private static let smallestBlock = 32
 
     private struct State {
-        /// Free blocks by the exponent of their size, as addresses.
-        var free: [[UInt]] = Array(repeating: [], count: UInt.bitWidth)
+        /// Free blocks by their size, as addresses.
+        var free: [Int: [UInt]] = [:]
+        var used = 0
         var cursor: UInt = 0
         var end: UInt = 0
         var unlockedSlabs = 0
@@ -36,10 +38,16 @@ final class SecretMemory: Sendable {
     /// For memory of a library that could not be locked either.
     func noteUnlockedMemory() { state.withLock { $0.unlockedSlabs += 1 } }
 
+    /// Bytes of blocks that are given out.
+    var bytesInUse: Int { state.withLock { $0.used } }
+
     /// The size of the block that holds `count` bytes.
     static func blockSize(for count: Int) -> Int {
         var size = smallestBlock
-        while size < count { size <<= 1 }
+        while size < count {
+            if size >= 256, size + size / 4 >= count { return size + size / 4 }
+            size <<= 1
+        }
         return size
     }
 
@@ -47,7 +55,8 @@ final class SecretMemory: Sendable {
     func allocate(_ count: Int) -> UnsafeMutableRawPointer {
         let size = Self.blockSize(for: count)
         let address = state.withLock { state -> UInt in
-            if let block = state.free[size.trailingZeroBitCount].popLast() { return block }
+            state.used += size
+            if let block = state.free[size]?.popLast() { return block }
             if UInt(size) > state.end - state.cursor {
                 Self.shelve(&state)
                 Self.addSlab(of: max(size, Self.slabSize), to: &state)
@@ -65,7 +74,10 @@ final class SecretMemory: Sendable {
         // SAFETY: the block is `size` bytes long, whatever of it was used.
         unsafe explicit_bzero(pointer, size)
         let address = UInt(bitPattern: pointer)
-        state.withLock { $0.free[size.trailingZeroBitCount].append(address) }
+        state.withLock {
+            $0.free[size, default: []].append(address)
+            $0.used -= size
+        }
     }
 
     /// Cuts what is left of the current slab into blocks, so that a large request does not lose it.
@@ -73,7 +85,7 @@ final class SecretMemory: Sendable {
         while state.end - state.cursor >= UInt(smallestBlock) {
             let left = state.end - state.cursor
             let size = UInt(1) << (UInt.bitWidth - 1 - left.leadingZeroBitCount)
-            state.free[size.trailingZeroBitCount].append(state.cursor)
+            state.free[Int(size), default: []].append(state.cursor)
             state.cursor += size
         }
     }

@@ -2,7 +2,8 @@
 // The replay window against a set: the same verdict for every counter, in every order.
 
 import Testing
-import VPNCore
+
+@testable import VPNCore
 
 /// The window as its definition reads: a set, and the highest counter.
 private struct WindowModel {
@@ -86,6 +87,21 @@ private struct WindowModel {
                 return
             }
         }
+    }
+
+    /// A session that carries little has a small window: as large as what it saw, up to the whole one.
+    @Test func memoryFollowsWhatWasSeen() {
+        var window = ReplayWindow(width: Limits.replayWindow)
+        for counter in UInt64(7_000)..<7_200 { #expect(window.accept(counter) == .fresh) }
+        #expect(window.blockCount == 4)
+        // Far below, and within the window.
+        #expect(window.accept(5_000) == .fresh && window.accept(5_000) == .duplicate)
+        #expect(window.blockCount == 64 && window.accept(7_100) == .duplicate)
+        // A jump leaves nothing behind that would be worth the room.
+        #expect(window.accept(1 << 40) == .fresh)
+        #expect(window.blockCount == 64)
+        for step in UInt64(0)..<100_000 { _ = window.accept(1 << 40 + step * 3) }
+        #expect(window.blockCount == 256)
     }
 
     @Test func theEndOfTheCounterSpaceIsReached() {

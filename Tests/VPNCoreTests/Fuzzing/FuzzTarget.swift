@@ -17,7 +17,7 @@ struct FuzzFinding: Error, CustomStringConvertible {
 enum FuzzTarget: String, CaseIterable {
     case splitter, coalescer, roundTrip = "round-trip"
     case maximumSegment = "maximum-segment", tooBig = "too-big", fragments, headers, congestion, circuits, exit
-    case directory
+    case directory, patches, keepalive, window, order
 
     /// Traps or throws if the property does not hold.
     func run(_ bytes: [UInt8]) throws {
@@ -34,6 +34,10 @@ enum FuzzTarget: String, CaseIterable {
         case .circuits: try CircuitProperty.check(&input)
         case .exit: try ExitProperty.check(&input)
         case .directory: try DirectoryProperty.check(&input)
+        case .patches: try PatchProperty.check(&input)
+        case .keepalive: try KeepaliveProperty.check(&input)
+        case .window: try WindowProperty.check(&input)
+        case .order: try OrderProperty.check(&input)
         }
     }
 }
