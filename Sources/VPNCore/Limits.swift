@@ -252,7 +252,7 @@ public enum Limits {
     static let relayBurst = TimeSpan.milliseconds(20)
     static let relayBurstBytes = 32 << 10
     static let relayRoom = TimeSpan.milliseconds(2)
-    /// Callers by circuits at a time; 4 KB each.
+    /// Callers by circuits at a time; 5.5 KB each.
     static let guests = 4096
     /// EXTENDs of one client in a minute, repeats not counted: one a second is ten times what 64 circuits of 10 min need.
     static let extendsPerMinute = 60
