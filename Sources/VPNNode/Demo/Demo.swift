@@ -17,8 +17,16 @@ public struct Demo {
         public var isJSON: Bool
         /// Relays of a circuit, the exit among them; nil shows two hosts and a tunnel.
         public var hops: Int?
+        /// Shows one session by several paths, of which one is cut.
+        public var isQuilt: Bool
+        /// Where the picture of that goes, as an SVG file.
+        public var plot: String?
 
-        public init(seconds: Int = 3, keepsHosts: Bool = false, isJSON: Bool = false, hops: Int? = nil) {
+        public init(
+            seconds: Int = 3, keepsHosts: Bool = false, isJSON: Bool = false, hops: Int? = nil, isQuilt: Bool = false,
+            plot: String? = nil
+        ) {
+            (self.isQuilt, self.plot) = (isQuilt, plot)
             self.seconds = seconds
             self.hops = hops
             self.keepsHosts = keepsHosts
@@ -26,7 +34,8 @@ public struct Demo {
         }
 
         var arguments: [String] {
-            ["--seconds", "\(seconds)"] + (hops.map { ["--circuit", "\($0)"] } ?? []) + (keepsHosts ? ["--keep"] : [])
+            ["--seconds", "\(seconds)"] + (hops.map { ["--circuit", "\($0)"] } ?? [])
+                + (isQuilt ? ["--quilt"] : []) + (plot.map { ["--plot", $0] } ?? []) + (keepsHosts ? ["--keep"] : [])
                 + (isJSON ? ["--json"] : [])
         }
     }
@@ -39,11 +48,13 @@ public struct Demo {
 
     private let options: Options
     private let say: (String) -> Void
+    private let show: (DemoPicture) -> Void
 
-    /// `say` is given the text for people, paragraph by paragraph.
-    public init(_ options: Options, say: @escaping (String) -> Void) {
+    /// `say` is given the text for people, paragraph by paragraph; `show` what is to be watched meanwhile.
+    public init(_ options: Options, say: @escaping (String) -> Void, show: @escaping (DemoPicture) -> Void = { _ in }) {
         self.options = options
         self.say = say
+        self.show = show
     }
 
     /// Throws ``NodeFailure`` where the demonstration cannot even begin or breaks; nothing is left behind then.
@@ -65,6 +76,11 @@ public struct Demo {
                 hops: hops, suffix: suffix, tools: try CircuitTools(tools), scratch: scratch, say: say)
             return .finished(
                 try play(stage.perform, keepText: { stage.keepText }, clear: stage.clear, isKept: &isKept))
+        }
+        if options.isQuilt {
+            let stage = try QuiltStage(
+                suffix: suffix, tools: tools, scratch: scratch, plot: options.plot, say: say, show: show)
+            return .finished(try play(stage.perform, keepText: { stage.keepText }, clear: stage.clear, isKept: &isKept))
         }
         let hosts = [(1, "a"), (2, "b")].map { number, letter in
             DemoHost(letter: letter, number: number, suffix: suffix, tools: tools, directory: scratch)

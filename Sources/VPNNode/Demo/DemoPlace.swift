@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the hosts can be built: in this system if this process is its administrator, else in user namespaces of its own,
 // else nowhere, with the reason.
+internal import CLinux
 internal import Foundation
 internal import Glibc
 
@@ -105,4 +106,33 @@ enum DemoPlace {
         let digits = String(UInt32.random(in: 0..<0x100_0000), radix: 16)
         return String(repeating: "0", count: 6 - digits.count) + digits
     }
+}
+
+/// A TUN interface of this place, for a cable that is a program: whole packets, never waiting. It goes when this goes.
+struct DemoInterface: ~Copyable {
+    private let file: OpenFile
+    /// More than the MTU of any cable here.
+    private static let longest = 2048
+
+    init(_ name: String) throws {
+        let file = try OpenFile("/dev/net/tun", O_RDWR)
+        let descriptor = file.descriptor
+        // SAFETY: a terminated string for the length of the call.
+        let result = unsafe clinux_tun_attach(descriptor, name, CLINUX_TUN_NEW)
+        guard result == 0 else { throw SystemCallError(call: "TUNSETIFF", path: name, errno: -result) }
+        self.file = file
+    }
+
+    /// The next packet; nil where none is there.
+    func read() -> [UInt8]? {
+        let descriptor = file.descriptor
+        let packet = unsafe [UInt8](unsafeUninitializedCapacity: Self.longest) { room, count in
+            // SAFETY: the kernel writes at most so many bytes as there is room, and says how many.
+            count = unsafe max(0, clinux_read(descriptor, room.baseAddress!, UInt(room.count)))
+        }
+        return packet.isEmpty ? nil : packet
+    }
+
+    /// What the interface does not take, since it is down, is lost.
+    func write(_ packet: [UInt8]) { try? file.write(packet) }
 }

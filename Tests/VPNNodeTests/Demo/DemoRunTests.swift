@@ -67,6 +67,40 @@ import Testing
         try expectNothingLeft(outcome)
     }
 
+    @Test func showsAQuiltThatOutlivesItsBestPath() throws {
+        let plot = FileManager.default.temporaryDirectory.path + "/pqvpn-plot-\(UUID().uuidString).svg"
+        defer { try? FileManager.default.removeItem(atPath: plot) }
+        guard let outcome = try run(["--json", "--quilt", "--plot", plot]) else { return }
+        let parsed = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8))
+        let object = try #require(parsed as? [String: Any], "one object and nothing else on standard output")
+        #expect(object["schema"] as? String == "pqvpn.demo.quilt/1", "\(outcome.output)\n\(outcome.errors)")
+        // Rates and pauses are the demonstration's own to judge, on a machine that is quiet; what must hold on any is asked here.
+        let checks = try #require(object["checks"] as? [[String: Any]])
+        let failed = checks.filter { $0["ok"] as? Bool == false }.compactMap { $0["name"] as? String }
+        #expect(failed.filter { ["every byte", "one session", "the plot"].contains($0) }.isEmpty, "\(outcome.output)")
+        func number(_ name: String) -> Double { (object[name] as? NSNumber)?.doubleValue ?? -1 }
+        #expect(number("together_mbps") > number("best_alone_mbps") * 0.9, "\(outcome.output)")
+        #expect((0...3000).contains(number("pause_ms")), "\(outcome.output)")
+        #expect(number("at_the_end_mbps") > number("while_cut_mbps") * 0.8, "\(outcome.output)")
+        let paths = try #require((object["quilt"] as? [String: Any])?["paths"] as? [[String: Any]])
+        #expect(paths.count == 3)
+        #expect(outcome.status == (failed.isEmpty ? 0 : 1), "\(outcome.errors)")
+        #expect(try String(contentsOfFile: plot, encoding: .utf8).hasSuffix("</svg>\n"))
+        try expectNothingLeft(outcome)
+    }
+
+    @Test func aQuiltThatIsInterruptedLeavesNothingBehind() throws {
+        guard let outcome = try run(["--json", "--quilt"], interruptAfter: 4) else { return }
+        #expect([ExitStatus.failure.rawValue, 130].contains(outcome.status), "\(outcome.errors)")
+        try expectNothingLeft(outcome)
+    }
+
+    @Test(arguments: [["--quilt", "--circuit", "3"], ["--plot", "x.svg"], ["--quilt", "--plot", "/nowhere/x.svg"]])
+    func optionsThatDoNotGoTogetherAreRefused(_ arguments: [String]) throws {
+        guard let outcome = try run(arguments) else { return }
+        #expect(outcome.status == ExitStatus.usage.rawValue, "\(outcome.errors)")
+    }
+
     @Test func showsATunnelThatHidesItsContent() throws {
         guard let outcome = try run(["--json", "--seconds", "1"]) else { return }
         #expect(outcome.status == 0, "\(outcome.errors)")
