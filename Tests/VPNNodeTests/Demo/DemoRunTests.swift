@@ -81,7 +81,7 @@ import Testing
         func number(_ name: String) -> Double { (object[name] as? NSNumber)?.doubleValue ?? -1 }
         #expect(number("together_mbps") > number("best_alone_mbps") * 0.9, "\(outcome.output)")
         #expect((0...3000).contains(number("pause_ms")), "\(outcome.output)")
-        #expect(number("at_the_end_mbps") > number("while_cut_mbps") * 0.8, "\(outcome.output)")
+        #expect(number("at_the_end_mbps") > number("while_cut_mbps") * 0.5, "\(outcome.output)")
         let paths = try #require((object["quilt"] as? [String: Any])?["paths"] as? [[String: Any]])
         #expect(paths.count == 3)
         #expect(outcome.status == (failed.isEmpty ? 0 : 1), "\(outcome.errors)")
