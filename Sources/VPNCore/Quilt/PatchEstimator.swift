@@ -50,6 +50,8 @@ struct PatchEstimator: Sendable {
     /// The shortest ways there of this while and of the one before.
     private var transits: (now: Int64, before: Int64, since: Instant)?
     private var saturatedAt = Instant.origin
+    /// Reports in a row by which it was found to do more.
+    private var growths = 0
     private var rates: [(at: Instant, rate: UInt64)] = []
     private var shortestAt = Instant.origin
     private var number: UInt32 = 0
@@ -73,6 +75,12 @@ struct PatchEstimator: Sendable {
 
     /// Datagrams that had gone before the last probe that was answered: they came, or are lost.
     var reported: UInt64 { seen?.sentPackets ?? 0 }
+
+    /// It carries again after it did not: what it lost meanwhile says nothing of what it can do.
+    mutating func comeBack() {
+        (capacity, delivered, rates, growths) = (nil, 0, [], 0)
+        (lossAverage, lossPerMille, isSaturated) = (0, 0, false)
+    }
 
     // MARK: - Reports
 
@@ -167,10 +175,17 @@ struct PatchEstimator: Sendable {
             went >= Limits.patchLoadTold
             && (queue > max(Limits.patchQueueTold, jitter * 2) || lossPerMille > Limits.patchLossTold)
         if isSaturated {
-            (capacity, saturatedAt) = (delivered, now)
+            (capacity, saturatedAt, growths) = (delivered, now, 0)
         } else if let known = capacity {
             // Well used and without a queue, it can do more than was thought.
-            let more = sample > known / 16 * 15 ? known + known / 32 : known
+            // By little at first, and by half of it where that goes on.
+            var more = known
+            if sample > known / 16 * 15 {
+                more = known + known >> UInt64(max(1, 5 - growths))
+                growths += 1
+            } else {
+                growths = 0
+            }
             capacity = now.since(saturatedAt) > Limits.patchCapacityKept ? nil : max(more, delivered)
         }
     }

@@ -77,7 +77,7 @@ struct QuiltState: Sendable {
         } else {
             patches[number] = Patch(carrier: carrier, remoteIndex: remoteIndex, mtu: mtu, now: now)
         }
-        _ = patches[number]?.health.answered(now: now)
+        if patches[number]?.health.answered(now: now) == true { patches[number]?.estimator.comeBack() }
         patches[number]?.heard = now
         refresh()
     }
@@ -263,7 +263,7 @@ struct QuiltState: Sendable {
     mutating func receive(_ report: PatchReport, now: Instant) -> Bool {
         let number = Int(report.patch)
         guard let account = patches[number]?.receive(report, now: now) else { return false }
-        _ = patches[number]!.health.answered(now: now)
+        if patches[number]!.health.answered(now: now) { patches[number]!.estimator.comeBack() }
         refresh()
         scheduler.correct(patch: number, measured: patches[number]!.estimator.queue, expected: account, now: now)
         return true
