@@ -35,8 +35,11 @@ struct PatchHealth: Sendable {
         heard(now: now)
         suspectAt = nil
         asked = 0
-        defer { state = .up }
-        return state != .up
+        guard state != .up else { return false }
+        state = .up
+        // It was asked rarely while it was down: what is lost next would be noticed as late.
+        nextProbe = min(nextProbe, now + Limits.patchProbeBusy)
+        return true
     }
 
     /// A probe went.
