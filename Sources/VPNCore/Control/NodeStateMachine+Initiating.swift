@@ -18,7 +18,7 @@ extension NodeStateMachine {
     /// - Parameter endpoints: in the order of preference.
     public mutating func setEndpoints(_ endpoints: [Endpoint], ofPeer name: String, now: Instant) {
         guard !endpoints.isEmpty,
-            let slot = peers.values.first(where: { $0.isConfigured && $0.name == name })?.slot,
+            let slot = peers.slot(where: { $0.isConfigured && $0.name == name }),
             let peer = peers[slot]
         else { return }
         let isReached = peer.ring.current != nil && !peer.isDown
@@ -165,7 +165,7 @@ extension NodeStateMachine {
     /// Another entry that has this identity, or is about to.
     private func claimant(of id: PeerID, but slot: PeerSlot) -> PeerSlot? {
         if let bound = slotsByIdentity[id] { return bound == slot ? nil : bound }
-        return peers.values.first { $0.slot != slot && $0.initiation?.responder?.peerID == id }?.slot
+        return peers.slot { $0.slot != slot && $0.initiation?.responder?.peerID == id }
     }
 
     /// Behind a bootstrap entry sits a peer that this node knows as another entry: that one has the rights, and is called.

@@ -20,6 +20,7 @@ extension NodeStateMachine {
                     retire(current, of: slot, .silent)
                 } else {
                     maintain(current, slot: slot, now: now)
+                    if peers[slot]?.cover == nil { coverTraffic(slot, now: now) }
                 }
             }
             forgetIfIdle(slot)

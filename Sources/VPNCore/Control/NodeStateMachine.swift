@@ -234,7 +234,7 @@ public struct NodeStateMachine: ~Copyable {
     public mutating func timeout(now: Instant) {
         for _ in 0..<inbound.expire(now: now) { drop(.handshakeExpired) }
         settleCircuits(now: now)
-        for slot in peers.keys.sorted() {
+        for slot in peers.due(by: now) {
             initiationTimeout(slot, now: now)
             advancePath(slot, now: now)
             advanceMove(slot, now: now)
@@ -254,22 +254,15 @@ public struct NodeStateMachine: ~Copyable {
 
     /// The earliest moment at which `timeout` has something to do.
     public var nextDeadline: Instant {
-        if !touched.isEmpty { return .origin }
-        var deadline = nextTick
-        if let due = relay.deadline { deadline = min(deadline, due) }
-        if let due = circuits.deadline { deadline = min(deadline, due) }
-        if let due = directoryTraffic.deadline { deadline = min(deadline, due) }
-        if let due = inbound.deadline { deadline = min(deadline, due) }
-        for peer in peers.values {
-            if let due = peer.initiation?.deadline { deadline = min(deadline, due) }
-            if let due = peer.retry { deadline = min(deadline, due) }
-            if let due = peer.path?.search.deadline { deadline = min(deadline, due) }
-            if let due = peer.move?.deadline { deadline = min(deadline, due) }
-            if let due = peer.cover { deadline = min(deadline, due) }
-            if let due = peer.quiltWanted { deadline = min(deadline, due) }
-            for making in peer.quilts.values { deadline = min(deadline, making.deadline) }
+        mutating get {
+            if !touched.isEmpty { return .origin }
+            var deadline = min(nextTick, peers.deadline)
+            if let due = relay.deadline { deadline = min(deadline, due) }
+            if let due = circuits.deadline { deadline = min(deadline, due) }
+            if let due = directoryTraffic.deadline { deadline = min(deadline, due) }
+            if let due = inbound.deadline { deadline = min(deadline, due) }
+            return deadline
         }
-        return deadline
     }
 
     // MARK: Outputs

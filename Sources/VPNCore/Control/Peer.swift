@@ -100,4 +100,17 @@ struct Peer {
 
     /// §2: with one signature there are no relay and no exit rights. Whoever grants one asks here.
     var isDegraded: Bool { ring.current?.summary.isDegraded ?? false }
+
+    /// When something is due for it; in the far future where nothing is.
+    var deadline: Instant {
+        var deadline = Instant(nanoseconds: .max)
+        if let due = initiation?.deadline { deadline = min(deadline, due) }
+        if let due = retry { deadline = min(deadline, due) }
+        if let due = path?.search.deadline { deadline = min(deadline, due) }
+        if let due = move?.deadline { deadline = min(deadline, due) }
+        if let due = cover { deadline = min(deadline, due) }
+        if let due = quiltWanted { deadline = min(deadline, due) }
+        for making in quilts.values { deadline = min(deadline, making.deadline) }
+        return deadline
+    }
 }
