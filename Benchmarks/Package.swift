@@ -9,7 +9,10 @@ let package = Package(
     name: "Benchmarks",
     dependencies: [.package(name: "pqvpn", path: "..")],
     targets: [
-        .executableTarget(name: "Benchmarks", dependencies: [core]),
+        .target(name: "Nodes", dependencies: [core]),
+        .executableTarget(name: "Benchmarks", dependencies: ["Nodes", core]),
+        // Thousands of peers of one daemon, for scripts/soak.
+        .executableTarget(name: "Crowd", dependencies: ["Nodes", core]),
         // A program of its own: its allocator counts, which would slow what is measured in time.
         .target(name: "CCounters"),
         .executableTarget(name: "Budgets", dependencies: ["CCounters", core]),

@@ -5,7 +5,6 @@
 row() { # NAME UNIT VALUE
     printf '{"group":"peers","peer":"%s","round":%d,"name":"%s","unit":"%s","value":%s}\n' "$name" "$round" "$@"
 }
-calculate() { awk "BEGIN { printf \"%.6f\", $* }"; }
 
 # ---- Accounts. Ticks are 1/100 s.
 

@@ -1,5 +1,5 @@
 # Whether memory stays flat: load for a long time, one kind after the other, and the resident memory of both daemons each
-# second. Sourced by scripts/bench-pass after measures.sh.
+# second; files that one has open more than at the beginning, and errors in the logs. Sourced by scripts/bench-pass after measures.sh.
 # shellcheck shell=bash
 
 # The first part of a run fills buffers, which is no leak.
@@ -17,8 +17,10 @@ sample_memory() {
 }
 
 soak() {
-    local end=$((SECONDS + seconds)) total=$seconds sampler
+    local end=$((SECONDS + seconds)) total=$seconds sampler role
+    declare -A files=()
     [ ${#daemon[@]} -eq 2 ] || fail "has no two daemons whose memory could be sampled"
+    for role in c s; do files[$role]=$(open_files "$role"); done
     sample_memory >"$W/memory" &
     sampler=$!
     started+=("$sampler")
@@ -33,7 +35,12 @@ soak() {
     finish "$sampler" 2>/dev/null || true
     report_slope client 2
     report_slope server 3
+    row soak_client_files "more than at first" "$(($(open_files c) - files[c]))"
+    row soak_server_files "more than at first" "$(($(open_files s) - files[s]))"
+    row soak_errors "lines of the logs" "$(grep -hcE '"level":"(error|critical)"' "$W/c.log" "$W/s.log" | awk '{ all += $1 } END { print all }')"
 }
+
+open_files() { find "/proc/${daemon[$1]}/fd" -mindepth 1 | wc -l; }
 
 # Least squares of a column over the time after the warm-up.
 report_slope() { # WHO COLUMN

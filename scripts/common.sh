@@ -23,3 +23,11 @@ conclude() {
     fi
     echo "$1: ok"
 }
+
+calculate() { awk "BEGIN { printf \"%.9g\", $* }"; }
+
+# One figure on the screen, and a line of PQVPN_RESULTS where that names a file: scripts/assurance makes docs/assurance.md of them.
+record() { # SECTION NAME VALUE UNIT
+    printf '%s: %s: %s%s\n' "$1" "$2" "$3" "${4:+ $4}"
+    [ -z "${PQVPN_RESULTS:-}" ] || printf '%s\t%s\t%s\t%s\n' "$@" >>"$PQVPN_RESULTS"
+}

@@ -1,7 +1,8 @@
+import Foundation
 // SPDX-License-Identifier: Apache-2.0
 // Runs all benchmarks of this package in turn, several rounds of all, and reports the medians. Run by scripts/bench, which
 // says what the arguments are.
-import Foundation
+import Nodes
 import VPNCrypto
 
 @main

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole handshakes between two nodes that know each other: S0, RETRY, S1, S2 and the keepalives that prove the session.
+import Nodes
 import VPNCore
 import VPNCrypto
 
@@ -9,6 +10,8 @@ struct HandshakeBenchmark {
     private let pool = EphemeralPool(capacity: 4)
     /// ML-DSA signs by rejection, once to a dozen times as long: a mean needs many.
     private static let handshakes = 100
+
+    static func endpoint(_ number: UInt32) -> Endpoint { Endpoint(v4: 0x0A63_0000 + number, port: 9000) }
 
     init() throws {
         initiator = try SoftwareIdentity()
@@ -42,16 +45,18 @@ struct HandshakeBenchmark {
     private func handshake(_ cryptography: SystemCryptography) throws -> (initiator: UInt64, responder: UInt64) {
         var now = Instant(nanoseconds: 1_000_000_000)
         let caller = HandshakeNode(
-            number: 1, identity: initiator, peer: responder.publicKeys, cryptography: cryptography, now: now)
+            identity: initiator, peer: responder.publicKeys, address: 0x0A4D_0002, endpoint: Self.endpoint(2),
+            cryptography: cryptography, now: now)
         let called = HandshakeNode(
-            number: 2, identity: responder, peer: initiator.publicKeys, cryptography: cryptography, now: now)
+            identity: responder, peer: initiator.publicKeys, address: 0x0A4D_0001, endpoint: nil,
+            cryptography: cryptography, now: now)
         caller.start(now: now)
         while true {
             let (out, back) = (caller.takeOutbox(), called.takeOutbox())
             if out.isEmpty && back.isEmpty { break }
             now += .microseconds(100)
-            for datagram in out { called.receive(datagram, from: HandshakeNode.endpoint(1), now: now) }
-            for datagram in back { caller.receive(datagram, from: HandshakeNode.endpoint(2), now: now) }
+            for datagram in out { called.receive(datagram, from: Self.endpoint(1), now: now) }
+            for datagram in back { caller.receive(datagram, from: Self.endpoint(2), now: now) }
         }
         guard let summary = caller.confirmed, let other = called.confirmed, summary.sessionID == other.sessionID else {
             throw Failure("a handshake without a session")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The packet path of two workers: from an inner packet to a sealed datagram and back, in place, as in a worker, but
 // without sockets and TUN devices.
+import Nodes
 import VPNCore
 import VPNCrypto
 
@@ -11,8 +12,8 @@ struct PacketBenchmark {
     private static let batches = 1500
     /// Whole cache lines, and no power of two, which would put all packets into the same lines of the first cache.
     private static let stride = (Limits.headroom + size + Limits.tailroom + 63) / 64 * 64
-    private static let toA = Carrier.udp(HandshakeNode.endpoint(1))
-    private static let toB = Carrier.udp(HandshakeNode.endpoint(2))
+    private static let toA = Carrier.udp(HandshakeBenchmark.endpoint(1))
+    private static let toB = Carrier.udp(HandshakeBenchmark.endpoint(2))
     private static let now = Instant(nanoseconds: 1_000_000_000)
 
     private let label: String

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The replay window and the prefix table by themselves, the latter with 65,536 prefixes of each family.
+import Nodes
 import VPNCore
 
 struct TableBenchmark {

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // One node of a handshake: the real control side, the real packet path and the real primitives on one thread, without a
 // network. It keeps the account of its own processor time.
-import VPNCore
-import VPNCrypto
+public import VPNCore
+public import VPNCrypto
 
-final class HandshakeNode {
+public final class HandshakeNode {
     /// Datagrams to the other node.
-    private(set) var outbox: [[UInt8]] = []
+    public private(set) var outbox: [[UInt8]] = []
     /// Processor time of all inputs so far, with the jobs that they led to.
-    private(set) var nanoseconds: UInt64 = 0
-    private(set) var confirmed: SessionSummary?
+    public private(set) var nanoseconds: UInt64 = 0
+    /// The last session that the other node proved to have; nil where it has ended.
+    public private(set) var confirmed: SessionSummary?
 
     private var machine: NodeStateMachine
     private var plane = DataPlane()
@@ -17,10 +18,12 @@ final class HandshakeNode {
     private var buffer = [UInt8](repeating: 0, count: 4096)
 
     /// - Parameters:
-    ///   - number: 1 or 2; the last part of this node's inner address. Node 1 calls node 2.
-    init(
-        number: UInt32, identity: any IdentitySigner, peer: IdentityPublicKeys, cryptography: any HandshakeCryptography,
-        now: Instant
+    ///   - peer: whom it knows, alone.
+    ///   - address: the peer's inner address, IPv4.
+    ///   - endpoint: where it calls the peer; nil = it is called.
+    public init(
+        identity: any IdentitySigner, peer: IdentityPublicKeys, address: UInt32, endpoint: Endpoint?,
+        cryptography: any HandshakeCryptography, now: Instant
     ) {
         self.cryptography = cryptography
         let parameters = NodeParameters(
@@ -29,29 +32,30 @@ final class HandshakeNode {
             maximumJobs: 200, rekeyThreshold: .seconds(1800), rekeyInterval: .seconds(3600),
             unixSeconds: 1_800_000_000)
         let other = PeerConfiguration(
-            name: "other", peerID: peer.peerID, endpoint: number == 1 ? HandshakeNode.endpoint(2) : nil,
-            allowedIPs: [IPPrefix(containing: IPAddress(v4: 0x0A4D_0000 + 3 - number), length: 32)])
+            name: "other", peerID: peer.peerID, endpoint: endpoint,
+            allowedIPs: [IPPrefix(containing: IPAddress(v4: address), length: 32)])
         machine = NodeStateMachine(
             signer: identity, cryptography: cryptography, parameters: parameters,
             pins: [PinnedPeer(keys: peer, name: "other", origin: .operatorAdded)], peers: [other], now: now)
         drain()
     }
 
-    static func endpoint(_ number: UInt32) -> Endpoint { Endpoint(v4: 0x0A63_0000 + number, port: 9000) }
+    /// When ``timeout(now:)`` has something to do.
+    public var nextDeadline: Instant { machine.nextDeadline }
 
-    func takeOutbox() -> [[UInt8]] {
+    public func takeOutbox() -> [[UInt8]] {
         defer { outbox.removeAll(keepingCapacity: true) }
         return outbox
     }
 
-    func start(now: Instant) {
+    public func start(now: Instant) {
         account {
             machine.start(now: now)
             drain(now: now)
         }
     }
 
-    func receive(_ datagram: [UInt8], from source: Endpoint, now: Instant) {
+    public func receive(_ datagram: [UInt8], from source: Endpoint, now: Instant) {
         account {
             buffer.replaceSubrange(0..<datagram.count, with: datagram)
             var span = buffer.mutableSpan
@@ -65,6 +69,13 @@ final class HandshakeNode {
             case .deliver, .deliverReleased, .relay, .prohibited, .violation, .drop:
                 preconditionFailure("a handshake has no such datagram")
             }
+            drain(now: now)
+        }
+    }
+
+    public func timeout(now: Instant) {
+        account {
+            machine.timeout(now: now)
             drain(now: now)
         }
     }
@@ -84,6 +95,8 @@ final class HandshakeNode {
             case .dataPlane(let command): plane.apply(command)
             case .remember, .redeem: break
             case .emit(.sessionConfirmed(let summary)): confirmed = summary
+            case .emit(.sessionEnded(let summary, _)):
+                if summary.sessionID == confirmed?.sessionID { confirmed = nil }
             case .emit: break
             }
         }

@@ -4,12 +4,12 @@
 import Foundation
 import Glibc
 
-enum Processor {
+public enum Processor {
     /// Processor time of the calling thread so far.
-    static var threadNanoseconds: UInt64 { read(CLOCK_THREAD_CPUTIME_ID) }
+    public static var threadNanoseconds: UInt64 { read(CLOCK_THREAD_CPUTIME_ID) }
 
     /// Processor time of all threads of this process so far.
-    static var processNanoseconds: UInt64 { read(CLOCK_PROCESS_CPUTIME_ID) }
+    public static var processNanoseconds: UInt64 { read(CLOCK_PROCESS_CPUTIME_ID) }
 
     private static func read(_ clock: clockid_t) -> UInt64 {
         var time = timespec()
@@ -21,7 +21,7 @@ enum Processor {
 
     /// Time that all processors of the machine were busy so far, in nanoseconds, in steps of 10 ms; nil where /proc is
     /// not there.
-    static var machineNanoseconds: UInt64? {
+    public static var machineNanoseconds: UInt64? {
         guard let file = FileHandle(forReadingAtPath: "/proc/stat"), let start = try? file.read(upToCount: 256),
             let line = String(decoding: start, as: UTF8.self).split(separator: "\n").first
         else { return nil }
@@ -32,7 +32,7 @@ enum Processor {
     }
 
     /// Waits until everything else leaves the machine alone for half a second, but at most `patience` seconds.
-    static func waitForQuiet(patience: Double) {
+    public static func waitForQuiet(patience: Double) {
         let deadline = Date(timeIntervalSinceNow: patience)
         while let before = machineNanoseconds, Date() < deadline {
             Thread.sleep(forTimeInterval: 0.5)
@@ -42,7 +42,7 @@ enum Processor {
     }
 
     /// Runs `body` and says how many processors other programs kept busy meanwhile; nil where that is unknown.
-    static func foreignLoad(during body: () throws -> Void) rethrows -> Double? {
+    public static func foreignLoad(during body: () throws -> Void) rethrows -> Double? {
         let start = (machine: machineNanoseconds, own: processNanoseconds, time: Date())
         try body()
         guard let before = start.machine, let after = machineNanoseconds else { return nil }
@@ -51,7 +51,7 @@ enum Processor {
     }
 
     /// The processor time per operation of this thread, in nanoseconds.
-    static func nanoseconds(operations: Int, _ body: () throws -> Void) rethrows -> Double {
+    public static func nanoseconds(operations: Int, _ body: () throws -> Void) rethrows -> Double {
         let start = threadNanoseconds
         try body()
         return Double(threadNanoseconds - start) / Double(operations)
