@@ -80,3 +80,10 @@ for target in package.targets where target.type != .system {
 for target in package.targets where target.type == .test {
     target.swiftSettings?.append(.unsafeFlags(["-Onone"]))
 }
+
+// In a build of the tests, undefined behaviour of our own C ends the process where it happens: scripts/test.
+if Context.environment["PQVPN_TRAP_UNDEFINED"] == "1" {
+    for target in package.targets where ["CLinux", "CPacketAEAD"].contains(target.name) {
+        target.cSettings = [.unsafeFlags(["-fsanitize=undefined", "-fsanitize-trap=undefined"])]
+    }
+}
