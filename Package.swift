@@ -51,7 +51,11 @@ let package = Package(
         .target(
             name: "VPNManagement",
             dependencies: ["VPNNode", "VPNCore", hummingbird, hummingbirdCore, http, nio, logging]),
-        .executableTarget(name: "pqvpn", dependencies: ["VPNNode", "VPNManagement", arguments]),
+        .executableTarget(
+            name: "pqvpn", dependencies: ["VPNNode", "VPNManagement", arguments],
+            // The dynamic linker, where it looks a function up at its first call, leaves the vector registers on the stack, pieces of keys
+            // in them; so all are looked up at the start (RetiredKeyTests).
+            linkerSettings: [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now"])]),
         .testTarget(name: "VPNCryptoTests", dependencies: ["VPNCrypto"]),
         .testTarget(name: "VPNCoreTests", dependencies: ["VPNCore", "VPNCrypto", "VPNTesting"]),
         .testTarget(
