@@ -2,7 +2,9 @@
 # make check   the checks alone                          make install PREFIX=/usr/local DESTDIR=
 # make bench   what it costs, side by side with others: docs/benchmarks.md
 # make man     manual pages in .build/man/man1; make install takes them along
-# make sanitize  the packet threads under ThreadSanitizer
+# make sanitize  the suite under ThreadSanitizer, AddressSanitizer and, our own C, UndefinedBehaviorSanitizer; ARGS=address one of them
+# make coverage  lines that the tests run through, by room, and what is left of VPNCrypto and VPNCore
+# make timing    whether failures take a time that tells something (docs/side-channels.md)
 # make budgets what a packet may cost: no allocation, so many instructions (Benchmarks/budgets.txt); ARGS=--write
 # make deb     a Debian package of what make has built, in .build
 # make formal  the model of the handshake: every run within its bounds, claims and negative controls (docs/formal)
@@ -19,7 +21,7 @@ export SWIFT_BACKTRACE := enable=no
 SECONDS = 60
 TARGET ?=
 
-.PHONY: all build man demo test check bench budgets formal fuzz sanitize sbom install deb clean dependencies
+.PHONY: all build man demo test check bench budgets coverage formal fuzz sanitize timing sbom install deb clean dependencies
 .DEFAULT_GOAL := build
 
 all: build
@@ -50,6 +52,12 @@ bench: build
 sanitize: dependencies
 	@scripts/sanitize $(ARGS)
 
+coverage: dependencies
+	@scripts/coverage $(ARGS)
+
+timing: dependencies
+	@scripts/timing $(ARGS)
+
 budgets:
 	@scripts/install-dependencies budgets
 	@scripts/budgets $(ARGS)
@@ -75,4 +83,4 @@ deb: build
 	@scripts/make-deb $(ARGS)
 
 clean:
-	rm -rf .build .build-test .build-bench .build-fuzz .build-thread .build-address
+	rm -rf .build .build-test .build-bench .build-fuzz .build-thread .build-address .build-coverage

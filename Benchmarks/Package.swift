@@ -16,6 +16,8 @@ let package = Package(
         // A program of its own: its allocator counts, which would slow what is measured in time.
         .target(name: "CCounters"),
         .executableTarget(name: "Budgets", dependencies: ["CCounters", core]),
+        // Whether failures take a time that tells something: docs/side-channels.md.
+        .executableTarget(name: "Timing", dependencies: [core]),
     ]
 )
 

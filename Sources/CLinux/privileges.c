@@ -24,6 +24,7 @@
 #define LAST_CAPABILITY 63
 
 static _Atomic uint64_t wanted;
+static _Atomic int fenced;
 static _Atomic int failure;
 static _Atomic int answers;
 
@@ -38,7 +39,7 @@ static int write_capabilities(struct __user_cap_data_struct data[2]) {
 }
 
 // Of the calling thread. Calls the kernel alone: it runs in a handler.
-static int confine_thread(uint64_t keep) {
+static int confine_thread(uint64_t keep, int fence) {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return -errno;
     // Without CAP_SETPCAP this is refused, and there is little to take then.
     for (int capability = 0; capability <= LAST_CAPABILITY; capability++) {
@@ -61,13 +62,13 @@ static int confine_thread(uint64_t keep) {
         if (data[capability / 32].permitted >> (capability % 32) & 1)
             prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
     }
-    return 0;
+    return fence < 0 ? 0 : clinux_fence_enter(fence);
 }
 
 static void confine_here(int number) {
     (void)number;
     int saved = errno;
-    int result = confine_thread(atomic_load(&wanted));
+    int result = confine_thread(atomic_load(&wanted), atomic_load(&fenced));
     if (result < 0) atomic_store(&failure, result);
     atomic_fetch_add(&answers, 1);
     errno = saved;
@@ -87,7 +88,7 @@ static int wait_for(int count) {
 static int confine_all(pid_t *done) {
     int count = 0;
     pid_t own = (pid_t)syscall(SYS_gettid);
-    int result = confine_thread(atomic_load(&wanted));
+    int result = confine_thread(atomic_load(&wanted), atomic_load(&fenced));
     if (result < 0) return result;
     done[count++] = own;
     // Until a look finds nobody new: a thread that was not told yet may have started another one.
@@ -123,7 +124,7 @@ static int confine_all(pid_t *done) {
     return atomic_load(&failure);
 }
 
-int clinux_confine(uint64_t keep) {
+int clinux_confine(uint64_t keep, int fence) {
     struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
     // Secrets are locked as before, without the capability that lets root do so.
     (void)setrlimit(RLIMIT_MEMLOCK, &unlimited);
@@ -136,6 +137,7 @@ int clinux_confine(uint64_t keep) {
         return -errno;
     }
     atomic_store(&wanted, keep);
+    atomic_store(&fenced, fence);
     atomic_store(&failure, 0);
     atomic_store(&answers, 0);
     int result = confine_all(done);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "private_keys.h"
 
+#include <string.h>
+
 // Sizes and alignments as in swift-crypto 4.5.2's mlkem.h and mldsa.h. The contents are BoringSSL's own business.
 typedef struct {
     union {
@@ -69,4 +71,11 @@ void pqvpn_ed25519_expand(uint8_t public_key[32], uint8_t private_key[64], const
 int pqvpn_ed25519_sign(uint8_t signature[64], const uint8_t private_key[64], const uint8_t *message,
                        size_t message_length) {
     return CCryptoBoringSSL_ED25519_sign(signature, message, message_length, private_key) == 1;
+}
+
+__attribute__((noinline)) void pqvpn_wipe_stack(void) {
+    uint8_t area[64 * 1024];
+    memset(area, 0, sizeof area);
+    // The compiler must not know that nobody reads it.
+    __asm__ volatile("" : : "r"(area) : "memory");
 }

@@ -17,8 +17,15 @@ public struct ProcessPrivileges: OptionSet, Sendable, Hashable {
     /// afterwards either.
     ///
     /// Each thread is told by the signal SIGSYS, which none may block, and does it itself.
-    public static func keep(_ kept: ProcessPrivileges) throws(EngineError) {
-        let result = clinux_confine(kept.rawValue)
+    public static func keep(_ kept: ProcessPrivileges) throws(EngineError) { try confine(kept, -1) }
+
+    /// The same, and puts all threads, and what they start, behind a fence.
+    public static func keep(_ kept: ProcessPrivileges, behind fence: borrowing FileFence) throws(EngineError) {
+        try confine(kept, fence.descriptor)
+    }
+
+    private static func confine(_ kept: ProcessPrivileges, _ fence: Int32) throws(EngineError) {
+        let result = clinux_confine(kept.rawValue, fence)
         guard result == 0 else { throw EngineError(.system, errno: -result, "giving up privileges") }
     }
 

@@ -76,11 +76,12 @@ import Testing
         unsafe [UInt8](UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: address)!, count: count))
     }
 
-    @Test func lockedAndLeftOutOfCoreDumps() throws {
+    @Test func lockedAndLeftOutOfCoreDumpsAndOfChildren() throws {
         let secret = Secret(random: 32)
         let address = secret.withBytes { UInt(bitPattern: $0.baseAddress) }
         let flags = try Self.mappingFlags(of: address)
         #expect(flags.contains("dd"), "MADV_DONTDUMP")
+        #expect(flags.contains("wf"), "MADV_WIPEONFORK")
         if Secret.isMemoryLocked {
             #expect(flags.contains("lo"), "mlock")
         } else {

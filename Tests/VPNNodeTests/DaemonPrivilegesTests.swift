@@ -46,4 +46,37 @@ import VPNEngine
         // Nothing there is nothing that is refused.
         #expect(ProcessPrivileges.couldUse("/nowhere/at/all", writing: true))
     }
+
+    @Test func filesAreThoseOfTheConfiguration() throws {
+        func rules(of text: String, pidFile: String? = nil, runtime: String? = nil) throws -> [DaemonFiles.Rule] {
+            let configuration = try LoadedConfiguration(text: text, file: "/srv/x/x.yaml").configuration
+            return DaemonFiles(
+                configuration, pidFile: pidFile, runtime: runtime,
+                environment: ["PATH": "/opt/tools:relative", "XDG_RUNTIME_DIR": "/run/user/7"]
+            ).rules
+        }
+        let relay = """
+            tunnel: { enabled: false }
+            relay: true
+            security: { known_peers_file: /srv/pins/known.yaml, revoked_file: /srv/pins/revoked }
+            invites: { file: /srv/pins/invites }
+            directory: { file: /srv/relays/all, own_file: /srv/own/descriptor }
+            circuit: { guards_file: /srv/relays/guards }
+            logging: { file: /srv/logs/log }
+            """
+        let found = try rules(of: relay, pidFile: "/run/x.pid", runtime: "/run/user/7/pqvpn-1")
+        let written = Set(found.filter { $0.access.contains(.write) }.map(\.path))
+        #expect(written == ["/dev/null", "/srv/pins", "/srv/relays", "/srv/logs"])
+        let removed = Set(found.filter { $0.access.contains(.remove) }.map(\.path))
+        #expect(removed == ["/run", "/run/user/7", "/run/user/7/pqvpn", "/run/user/7/pqvpn-1"])
+        let read = Set(found.filter { $0.access.contains(.read) }.map(\.path))
+        #expect(read.isSuperset(of: ["/srv/x", "/srv/own", "/etc", "/proc"]))
+        #expect(read.isDisjoint(with: ["/", "/dev", "/home", "/root", "/run", "/srv", "/tmp", "/var", "relative"]))
+        // What is written is never run.
+        let run = Set(found.filter { $0.access.contains(.run) }.map(\.path))
+        #expect(run.contains("/usr") && run.contains("/opt/tools") && run.isDisjoint(with: written))
+        #expect(!found.contains { $0.access.contains(.device) })
+        let tunnel = try rules(of: "tunnel: { addresses: [10.77.0.1/24] }")
+        #expect(tunnel.filter { $0.access.contains(.device) }.map(\.path) == ["/dev/net/tun"])
+    }
 }

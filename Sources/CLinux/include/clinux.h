@@ -44,14 +44,33 @@ int clinux_forbid_dumps(void);
 // ---- Privileges
 
 /// Takes from all threads of the process, for good, the capabilities that are not in the set (bit n is capability n), and the right to get
-/// others by starting programs (no_new_privs); what it starts has the set, too. Raises RLIMIT_MEMLOCK before, where it may. 0 or −errno:
-/// some threads may have lost theirs then.
-int clinux_confine(uint64_t keep);
+/// others by starting programs (no_new_privs); what it starts has the set, too. Puts them all behind a fence, unless it is negative. Raises
+/// RLIMIT_MEMLOCK before, where it may. 0 or −errno: some threads may have lost theirs then.
+int clinux_confine(uint64_t keep, int fence);
 /// Leaves all threads, and what they start, the system calls of an ordinary service (seccomp), without namespaces of their own; 0 or
 /// −errno, −ENOSYS on machines that the list is not for.
 int clinux_filter_calls(void);
 /// Whether this thread may read a file, or write in a directory, without CAP_DAC_OVERRIDE; 1, 0 or −errno.
 int clinux_may_without_override(const char *_Nonnull path, int writing);
+
+#define CLINUX_FENCE_READ 1u
+/// Programs, and what they are made of.
+#define CLINUX_FENCE_RUN 2u
+/// Files, directories, sockets and links: new, other, or no longer there.
+#define CLINUX_FENCE_WRITE 4u
+#define CLINUX_FENCE_REMOVE 8u
+/// Calls of a device's own (ioctl).
+#define CLINUX_FENCE_DEVICE 16u
+
+/// The version of Landlock that the kernel has, from 1; −ENOSYS or −EOPNOTSUPP where it has none, or has it switched off.
+int clinux_fence_version(void);
+/// A fence without a gate; descriptor or −errno.
+int clinux_fence_open(void);
+/// Allows access to a file, or to all beneath a directory, as it is now: of a name that leads to another one later it says nothing. 0 or
+/// −errno.
+int clinux_fence_allow(int fence, const char *_Nonnull path, unsigned access);
+/// Puts the calling thread, and all that it starts, behind the fence, for good, without new privileges. Safe in a handler; 0 or −errno.
+int clinux_fence_enter(int fence);
 
 // ---- Local sockets
 

@@ -2,8 +2,8 @@
 // Private-key operations of swift-crypto's BoringSSL on memory that the caller owns, locks and wipes. swift-crypto's
 // own key types keep seeds in `Data` and expanded keys in objects that are freed without being cleared; an ephemeral
 // key whose bytes outlive the handshake is no forward secrecy. Public-key operations need no such care, but
-// encapsulation is here too, since its output is a secret. What BoringSSL leaves on the stack while it works is
-// beyond our reach.
+// encapsulation is here too, since its output is a secret. What BoringSSL leaves on the stack is wiped
+// afterwards, by the caller.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -44,3 +44,6 @@ void pqvpn_ed25519_expand(uint8_t public_key[32], uint8_t private_key[64], const
 /// 1 on success.
 int pqvpn_ed25519_sign(uint8_t signature[64], const uint8_t private_key[64], const uint8_t *message,
                        size_t message_length);
+
+/// Overwrites 64 KiB of the stack below the caller's frame.
+void pqvpn_wipe_stack(void);

@@ -36,6 +36,8 @@ public struct CryptoJob: Sendable {
 
     /// Runs the work. Failures are part of the result: hostile input is an ordinary outcome.
     public func perform(with cryptography: any HandshakeCryptography) -> CryptoJobResult {
+        // The thread may be idle for long afterwards.
+        defer { StackMemory.wipe() }
         let outcome: CryptoJobResult.Outcome =
             switch work {
             case .composeS1(let work): .composedS1(work.perform(cryptography))

@@ -26,6 +26,7 @@ public struct KeyRatchet: ~Copyable, Sendable {
 
     /// The key of the next phase, phase 0 first; the chain moves on by k' = Expand(k, "ku", 32) and forgets k.
     public mutating func next() -> PacketKey {
+        defer { StackMemory.wipe() }
         let given = PacketKey(cipher, key: key, iv: iv, backend: backend)
         key = HKDF512.expand(key, info: Labels.KeySchedule.keyUpdate, count: PacketCipher.keySize)
         return given

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // HKDF (RFC 5869) between secrets. swift-crypto's `SymmetricKey` clears its storage when it dies, so the copies made here
-// do not stay; what does stay, until the stack is used again, is the last HMAC value on it.
+// do not stay; what HMAC leaves on the stack does, until the caller wipes that (StackMemory).
 
 internal import Crypto
 

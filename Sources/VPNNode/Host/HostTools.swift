@@ -25,11 +25,13 @@ public struct HostTools: Sendable {
     ///   - path: as PATH. The directories of system programs are looked in besides, since PATH of an ordinary user may lack them.
     ///   - scratch: a directory of mode 0700 for what tools read and say.
     init(path: String? = nil, scratch: String) {
-        let path = path ?? ProcessInfo.processInfo.environment["PATH"] ?? ""
-        directories =
-            path.split(separator: ":").filter { $0.hasPrefix("/") }.map(String.init)
-            + ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
+        directories = Self.directories(path ?? ProcessInfo.processInfo.environment["PATH"])
         self.scratch = scratch
+    }
+
+    static func directories(_ path: String?) -> [String] {
+        (path ?? "").split(separator: ":").filter { $0.hasPrefix("/") }.map(String.init)
+            + ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
     }
 
     /// The path of a program; nil where there is none.

@@ -34,14 +34,23 @@ struct DaemonPrivileges: Sendable {
     }
 
     /// Gives up the rest. A daemon that cannot is one as before, and says so.
-    func take(_ logger: Logger) {
+    func take(_ files: DaemonFiles, _ logger: Logger) {
         if !foreign.isEmpty {
             logger.warning(
                 "\(foreign.joined(separator: ", ")) belong to another user: root's right to files of others is kept; chown root",
                 metadata: ["event": "privileges.files"])
         }
         do throws(EngineError) {
-            try ProcessPrivileges.keep(kept)
+            // Later nobody may ask.
+            let landlock = FileFence.version ?? 0
+            if let fence = files.fence() {
+                try ProcessPrivileges.keep(kept, behind: fence)
+            } else {
+                try ProcessPrivileges.keep(kept)
+                logger.info(
+                    "this kernel cannot fence files off (Landlock): their modes alone count",
+                    metadata: ["event": "privileges.no_fence"])
+            }
             try ProcessPrivileges.filterCalls()
             logger.info(
                 "privileges that are not needed are given up",
@@ -50,6 +59,7 @@ struct DaemonPrivileges: Sendable {
                     "kept": .array(
                         (kept.contains(.network) ? ["CAP_NET_ADMIN"] : [])
                             + (kept.contains(.othersFiles) ? ["CAP_DAC_OVERRIDE"] : [])),
+                    "landlock": .stringConvertible(landlock),
                 ])
         } catch {
             logger.error("\(error)", metadata: ["event": "privileges.not_given_up"])

@@ -121,9 +121,11 @@ public struct DaemonRun: Sendable {
         if isDaemon { _ = FileManager.default.changeCurrentDirectoryPath("/") }
         let readiness = readiness
         let privileges = DaemonPrivileges(configuration)
+        let files = DaemonFiles(
+            configuration, pidFile: pid?.path, runtime: directory?.path, host: hostNames?.places)
         let gate = StartGate {
             // Everything is open.
-            privileges.take(logger)
+            privileges.take(files, logger)
             logger.info("node is up", metadata: ["event": "node.ready"])
             readiness.ready()
             notifier.ready("up")

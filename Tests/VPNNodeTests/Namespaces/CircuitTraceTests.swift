@@ -11,67 +11,6 @@ import VPNCrypto
 
 @testable import VPNNode
 
-/// The memory of a process, as far as root may read it.
-private struct ProcessMemoryImage {
-    private var parts: [[UInt8]] = []
-    let isWhole: Bool
-
-    init(of process: Int32) throws {
-        let maps = try String(contentsOfFile: "/proc/\(process)/maps", encoding: .utf8)
-        let memory = try OpenFile("/proc/\(process)/mem", O_RDONLY)
-        var missed = 0
-        for line in maps.split(separator: "\n") {
-            let words = line.split(separator: " ", omittingEmptySubsequences: true)
-            // What is written: code and constants of files hold nothing of a run.
-            guard words[1].hasPrefix("rw"), !line.hasSuffix("[vvar]") else { continue }
-            let ends = words[0].split(separator: "-").compactMap { UInt64($0, radix: 16) }
-            if let part = Self.read(memory, ends[0]..<ends[1]) { parts.append(part) } else { missed += 1 }
-        }
-        // Pages of a file that ends before them.
-        isWhole = missed < 4
-    }
-
-    private static func read(_ memory: borrowing OpenFile, _ range: Range<UInt64>) -> [UInt8]? {
-        var bytes = [UInt8](repeating: 0, count: range.count)
-        var done = 0
-        while done < bytes.count {
-            // SAFETY: the array's own bytes from `done` on, as many as there are.
-            let count = unsafe bytes.withUnsafeMutableBytes { buffer in
-                unsafe pread(
-                    memory.descriptor, buffer.baseAddress! + done, buffer.count - done,
-                    off_t(truncatingIfNeeded: range.lowerBound) + off_t(done))
-            }
-            guard count > 0 else { return done > 0 ? Array(bytes.prefix(done)) : nil }
-            done += count
-        }
-        return bytes
-    }
-
-    var size: Int { parts.reduce(0) { $0 + $1.count } }
-
-    func contains(_ needle: [UInt8]) -> Bool { parts.contains { Self.holds($0, needle) } }
-
-    private static func holds(_ part: [UInt8], _ needle: [UInt8]) -> Bool {
-        // SAFETY: both buffers live for the call, and no place beyond the last that fits is looked at.
-        unsafe part.withUnsafeBytes { part in
-            unsafe needle.withUnsafeBytes { needle in
-                var place = 0
-                while place + needle.count <= part.count {
-                    let rest = unsafe part.baseAddress! + place
-                    guard let found = unsafe memchr(rest, Int32(needle[0]), part.count - needle.count - place + 1)
-                    else {
-                        return false
-                    }
-                    place += unsafe UnsafeRawPointer(found) - rest
-                    if unsafe memcmp(part.baseAddress! + place, needle.baseAddress!, needle.count) == 0 { return true }
-                    place += 1
-                }
-                return false
-            }
-        }
-    }
-}
-
 extension NamespaceTests {
     @Suite("Traces of circuits")
     struct CircuitTraces {

@@ -4,6 +4,7 @@
 import Foundation
 import Glibc
 import Testing
+import VPNEngine
 
 @testable import VPNNode
 
@@ -86,6 +87,38 @@ extension NamespaceTests {
                 // Threads that came since have no more.
                 for node in [a, b] { try expectOnly(network, node) }
                 for node in [a, b, relay] { #expect(try node.end() == 0) }
+            }
+        }
+
+        @Test("Behind its fence a daemon reads what its directories have, and nothing of the same user's beside them")
+        func fenced() throws {
+            try Stage.perform { stage in
+                let (a, b) = (try stage.node(on: stage.hosts[0]), try stage.node(on: stage.hosts[1]))
+                try a.befriend(b, endpoint: b.host.endpoint(.ipv4))
+                try b.befriend(a)
+                for node in [b, a] { try node.start() }
+                try stage.reach(b.host.innerIPv4, from: a.host)
+                let kept = try a.event("privileges.kept")
+                guard FileFence.version != nil else {
+                    return print("SKIPPED: \(Test.current?.name ?? ""): this kernel has no Landlock")
+                }
+                #expect(kept["landlock"] == "\(FileFence.version ?? 0)")
+                // A key of the same user, of a mode that any daemon takes, in the configuration's directory and elsewhere.
+                let scratch = try Scratch()
+                let key = Data(repeating: 0x5a, count: 32).base64EncodedString()
+                let inside = "\(a.directory)/psk"
+                for path in [scratch.file("psk"), inside] {
+                    try ProtectedFile.replace(path, with: [UInt8](key.utf8))
+                }
+                for (path, isTaken) in [(scratch.file("psk"), false), (inside, true)] {
+                    a.configuration.peers[0].presharedKeyFile = path
+                    try a.writeConfiguration()
+                    let outcome = try stage.run(
+                        "reload", on: a.host, [stage.pqvpn, "reload", "--node", a.name], environment: a.environment)
+                    #expect((outcome.status == 0) == isTaken, "\(path): \(outcome.output)\(outcome.errors)")
+                    #expect(isTaken || outcome.errors.contains("cannot be read"), "\(outcome.errors)")
+                }
+                for node in [a, b] { #expect(try node.end() == 0) }
             }
         }
     }

@@ -10,6 +10,7 @@ struct StageConfiguration {
         var keepaliveSeconds = 0
         var via: [String] = []
         var isExit = false
+        var presharedKeyFile: String?
         /// As it is.
         var quilt: String?
     }
@@ -50,6 +51,7 @@ struct StageConfiguration {
             lines.append("    allowed_ips: \(Self.list(peer.allowedIPs))")
             lines.append("    keepalive_seconds: \(peer.keepaliveSeconds)")
             if let quilt = peer.quilt { lines.append("    quilt: \(quilt)") }
+            if let file = peer.presharedKeyFile { lines.append("    psk_file: \(file)") }
             if peer.isExit { lines.append("    exit: true") }
             if !peer.via.isEmpty { lines.append("    via: \(Self.list(peer.via))") }
         }
