@@ -92,6 +92,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case probeUnknown
     /// A REPAIR that covers nothing, or more than there can be.
     case repairMalformed
+    /// More REPAIRs than the packets of their session ask for.
+    case repairExcess
     /// A PATH_CHALLENGE or PATH_RESPONSE of another length, patch or purpose.
     case pathMalformed
     /// Answers no challenge of ours that is still waited for, or on another carrier.
@@ -159,7 +161,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
 
     /// The node does not keep up with what this worker reports.
     case mailboxFull
-    /// The node posts more than this worker takes.
+    /// The node, the door or another worker gives this one more than it takes.
     case commandsFull
     /// The kernel reported an earlier datagram as undeliverable (ECONNREFUSED).
     case sendRefused
@@ -230,6 +232,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .probeMalformed: "probe_malformed"
         case .probeUnknown: "probe_unknown"
         case .repairMalformed: "repair_malformed"
+        case .repairExcess: "repair_excess"
         case .pathMalformed: "path_malformed"
         case .pathUnknown: "path_unknown"
         case .pathRate: "path_rate"

@@ -301,6 +301,10 @@ public enum Limits {
     static let patchCapacityKept = TimeSpan.seconds(20)
     /// What is asked of it is so much of it more: it may have become better.
     static let patchCapacityTried: UInt64 = 64
+    /// What was given to a patch keeps it busy no longer than that.
+    static let patchBusyMost = TimeSpan.seconds(10)
+    /// Bytes a second of a patch, at most: whoever reports more is mistaken, or lies.
+    static let patchRateMost: UInt64 = 1 << 40
     /// What stands in a patch's own queue while more is wanted of it: so little that the choice among patches stays good, so much
     /// that the patch is never without.
     static let patchQueueLeast = TimeSpan.milliseconds(5)
@@ -312,6 +316,8 @@ public enum Limits {
     /// Packets that no patch takes yet wait here: as long as a router's queue, and 64 KiB at least.
     static let pacedFor = TimeSpan.milliseconds(50)
     static let pacedLeast = 64 << 10
+    /// Bytes that wait for one peer at most, whatever its reports say that the patches can do.
+    static let pacedMost = 16 << 20
     /// Since its last packet a quilt is busy for so long.
     static let quiltBusyFor = TimeSpan.seconds(2)
     /// How long an end that wants patches waits for those of the other end, in a session that this began.
@@ -334,6 +340,8 @@ public enum Limits {
     static let smallPacket = 256
     /// Packets that a repair covers: at 3 % loss one of them is missing, and rarely three.
     static let repairWindow = 32
+    /// Repairs that come without packets between them, at most.
+    static let repairsAtOnce = 64
     /// Counters whose packets are kept for repairs: a window, and what other patches are behind.
     static let repairMemory = 256
     /// Datagrams of a quilt that are not reported yet are kept, to go again by another patch where theirs falls silent: what 140 Mbit/s

@@ -89,6 +89,8 @@ public final class Engine: Sendable {
         var more: [Seat] = []
         let mayHaveMore = !tunnel.exists || tunnel.hasQueues
         let count = mayHaveMore ? max(configuration.workers, 1) : 1
+        var boxes: [CommandMailbox] = []
+        for _ in 0..<count { boxes.append(try CommandMailbox(capacity: configuration.transmitCapacity)) }
         while more.count + 1 < count {
             var queue = TunDevice.absent
             if let interface { queue = try tunnel.queue(name: interface.name) }
@@ -97,7 +99,7 @@ public final class Engine: Sendable {
             more.append(
                 try Engine.seat(
                     configuration, socket: shared, tunnel: queue, events: events,
-                    number: more.count + 1, of: count))
+                    number: more.count + 1, of: boxes))
         }
         // Bound behind the sockets of all workers, which is where the kernel's program looks for it.
         var doorSocket: UDPSocket?
@@ -107,10 +109,10 @@ public final class Engine: Sendable {
         // One that is not told apart would take a share of the data.
         if doorSocket != nil, !socket.steer(workers: more.count + 1) { doorSocket = nil }
         let first = try Engine.seat(
-            configuration, socket: socket, tunnel: tunnel, events: events, number: 0, of: count)
+            configuration, socket: socket, tunnel: tunnel, events: events, number: 0, of: boxes)
         seats = [first] + more
         if let taken = doorSocket.take() {
-            door = try Engine.door(socket: taken, events: events, price: price, workers: seats.map(\.commands))
+            door = try Engine.door(socket: taken, events: events, price: price, workers: boxes)
         } else {
             door = nil
         }
@@ -129,18 +131,17 @@ public final class Engine: Sendable {
 
     private static func seat(
         _ configuration: EngineConfiguration, socket: consuming UDPSocket, tunnel: consuming TunDevice,
-        events: EventMailbox, number: Int, of workers: Int
+        events: EventMailbox, number: Int, of workers: [CommandMailbox]
     ) throws(EngineError) -> Seat {
-        let commands = try CommandMailbox(capacity: configuration.transmitCapacity)
         let counters = WorkerCounters()
         let plane = DataPlane(
             drops: counters.drops, padding: configuration.padding, carriesDSCP: configuration.carriesDSCP,
-            mtu: configuration.tunnel?.mtu ?? Limits.largestPayload, worker: number, of: workers)
+            mtu: configuration.tunnel?.mtu ?? Limits.largestPayload, worker: number, of: workers.count)
         // 2048 holds whatever a path of 1500 bytes carries, and every handshake datagram.
         let worker = try Worker.make(
-            tunnel: tunnel, socket: socket, commands: commands, events: events, counters: counters, plane: plane,
-            largestPacket: max(configuration.tunnel?.mtu ?? 0, 2048))
-        return Seat(commands: commands, counters: counters, worker: WorkerBox(worker))
+            tunnel: tunnel, socket: socket, number: number, of: workers, events: events, counters: counters,
+            plane: plane, largestPacket: max(configuration.tunnel?.mtu ?? 0, 2048))
+        return Seat(commands: workers[number], counters: counters, worker: WorkerBox(worker))
     }
 
     /// Starts moving packets; once in the life of an engine.

@@ -118,7 +118,8 @@ final class EventMailbox: Sendable {
 enum WorkerCommand: Sendable {
     case plane(DataPlaneCommand)
     case transmit([UInt8], Carrier)
-    /// A datagram of a session that came to the socket of handshakes, with its DSCP and ECN.
+    /// A datagram of a session that came to the socket of handshakes, or on a circuit to a worker that is not the one to open it,
+    /// with its DSCP and ECN.
     case received([UInt8], Carrier, trafficClass: UInt8)
     /// A sign of life is wanted.
     case beat
@@ -131,7 +132,8 @@ enum WorkerCommand: Sendable {
 final class CommandMailbox: Sendable {
     private struct State {
         var commands: [WorkerCommand] = []
-        var datagrams = 0
+        var toSend = 0
+        var received = 0
     }
 
     private let state = Guarded(State())
@@ -139,7 +141,7 @@ final class CommandMailbox: Sendable {
     private let capacity: Int
     let wakeUp: WakeUp
 
-    /// - Parameter capacity: datagrams that may wait. Commands to the data plane are bounded by the node's
+    /// - Parameter capacity: datagrams to send, and as many that came, that may wait. Commands to the data plane are bounded by the node's
     ///   own tables and are always taken: a lost one would leave both sides with different truths.
     init(capacity: Int) throws(EngineError) {
         self.capacity = capacity
@@ -151,9 +153,12 @@ final class CommandMailbox: Sendable {
         let (taken, wasEmpty) = state.withLock { state in
             let wasEmpty = state.commands.isEmpty
             switch command {
-            case .transmit, .received:
-                guard state.datagrams < capacity else { return (false, false) }
-                state.datagrams += 1
+            case .transmit:
+                guard state.toSend < capacity else { return (false, false) }
+                state.toSend += 1
+            case .received:
+                guard state.received < capacity else { return (false, false) }
+                state.received += 1
             default: break
             }
             state.commands.append(command)

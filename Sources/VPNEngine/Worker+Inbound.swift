@@ -44,40 +44,54 @@ extension Worker {
                 train, from: .udp(Endpoint(unsafe received.address)),
                 congestion: CongestionMark(trafficClass: unsafe received.traffic_class), relays: &relays, now: now)
         }
-        if relays { sendRelayed() }
-        // SAFETY: the memory lives as long as the pool, and the span no longer than this call.
-        var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
-        write(&buffer)
+        endBatch(relays: relays)
         // Trains fill the caches with a few messages; what comes one by one should come in great numbers.
         messages = datagrams > 4 * count ? Worker.trainsPerTurn : Worker.messagesPerTurn
         counters.datagramsReceived.wrappingAdd(UInt64(datagrams), ordering: .relaxed)
         counters.bytesReceived.wrappingAdd(UInt64(bytes), ordering: .relaxed)
     }
 
-    /// Takes what came to the socket of handshakes, as if it had come here. Counted there.
+    /// Takes what came to the socket of handshakes, or to another worker, as if it had come here. Counted there.
     mutating func takePassedOn() {
         let now = MonotonicClock.now
+        var (place, relays) = (0, false)
         for (datagram, carrier, trafficClass) in passedOn {
             guard Limits.headroom + datagram.count + Limits.tailroom <= incoming.size else {
                 plane.drops.add(.tooLong)
                 continue
             }
-            // SAFETY: the first buffer is free between two calls of `receive`, and was just found long enough.
-            let room = unsafe incoming.memory(0) + Limits.headroom
+            if place == Worker.messagesPerTurn {
+                endBatch(relays: relays)
+                (place, relays) = (0, false)
+            }
+            // SAFETY: the buffers are free between two calls of `receive`, and this one was just found long enough.
+            let room = unsafe incoming.memory(place) + Limits.headroom
             unsafe datagram.withUnsafeBufferPointer {
                 if let base = $0.baseAddress { unsafe room.update(from: base, count: $0.count) }
             }
-            let range = Limits.headroom..<Limits.headroom + datagram.count
-            var relays = false
+            let start = place * incoming.size + Limits.headroom
+            place += 1
             take(
-                Train(range, segment: nil), from: carrier, congestion: CongestionMark(trafficClass: trafficClass),
-                relays: &relays, now: now)
-            if relays { sendRelayed() }
-            // SAFETY: the memory lives as long as the pool, and the span no longer than this round.
-            var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
-            write(&buffer)
+                Train(start..<start + datagram.count, segment: nil), from: carrier,
+                congestion: CongestionMark(trafficClass: trafficClass), relays: &relays, now: now)
         }
+        endBatch(relays: relays)
         passedOn.removeAll(keepingCapacity: true)
+    }
+
+    /// Sends and writes what lies in the incoming buffers, which are free again after that.
+    private mutating func endBatch(relays: Bool) {
+        if relays { sendRelayed() }
+        // SAFETY: the memory lives as long as the pool, and the span no longer than this call.
+        var buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
+        write(&buffer)
+    }
+
+    /// Gives a datagram to the worker that is to open it.
+    @inline(never)
+    private func passOn(_ datagram: [UInt8], to worker: Int, on place: CircuitPlace, trafficClass: UInt8) {
+        let taken = workers[worker].post(.received(datagram, .circuit(place), trafficClass: trafficClass))
+        if !taken { plane.drops.add(.commandsFull) }
     }
 
     /// Takes a train that lies in the incoming buffers. Where it left something to send there, `relays` says so.
@@ -135,6 +149,9 @@ extension Worker {
             case .prohibited(let packet, let slot):
                 prohibit(buffer, packet, from: slot, now: now)
                 relays = true
+            case .passOn(let datagram, let worker, let trafficClass):
+                guard let place = verdict.place else { break }
+                passOn(Worker.copy(buffer, datagram), to: worker, on: place, trafficClass: trafficClass)
             case .consumed, .drop: break
             }
         }
@@ -233,9 +250,8 @@ extension Worker {
     }
 
     static func copy(_ buffer: borrowing MutableSpan<UInt8>, _ range: Range<Int>) -> [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(range.count)
-        for offset in range { bytes.append(buffer[offset]) }
-        return bytes
+        let part = buffer.span.extracting(range)
+        // SAFETY: the buffer lives for the call, and the array has a copy.
+        return unsafe part.withUnsafeBufferPointer { unsafe Array($0) }
     }
 }

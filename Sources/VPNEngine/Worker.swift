@@ -15,6 +15,8 @@ struct Worker: ~Copyable, ThreadWork {
     let socket: UDPSocket
     private let poller: Poller
     let commands: CommandMailbox
+    /// Of all workers, this one among them, by their numbers.
+    let workers: [CommandMailbox]
     let events: EventMailbox
     let counters: WorkerCounters
     var plane: DataPlane
@@ -37,32 +39,34 @@ struct Worker: ~Copyable, ThreadWork {
     private var isStopping = false
     /// Bytes of the last incoming buffer in which packets lie that waited for earlier ones (§9).
     var releasedBytes = 0
-    /// Datagrams that the door passed on, until the incoming buffers are free.
+    /// Datagrams that the door or another worker passed on, until the incoming buffers are free.
     var passedOn: [(datagram: [UInt8], carrier: Carrier, trafficClass: UInt8)] = []
 
     /// - Parameter largestPacket: the inner MTU, or what the outer path carries, whatever is more.
     static func make(
-        tunnel: consuming TunDevice, socket: consuming UDPSocket, commands: CommandMailbox, events: EventMailbox,
-        counters: WorkerCounters, plane: DataPlane, largestPacket: Int
+        tunnel: consuming TunDevice, socket: consuming UDPSocket, number: Int, of workers: [CommandMailbox],
+        events: EventMailbox, counters: WorkerCounters, plane: DataPlane, largestPacket: Int
     ) throws(EngineError) -> Worker {
+        let commands = workers[number]
         let poller = try Poller()
         try poller.add(commands.wakeUp.raw, .commands)
         try poller.add(socket.raw, .socket)
         if tunnel.exists { try poller.add(tunnel.raw, .tunnel) }
         return Worker(
-            tunnel: tunnel, socket: socket, poller: poller, commands: commands, events: events, counters: counters,
-            plane: plane, largestPacket: largestPacket)
+            tunnel: tunnel, socket: socket, poller: poller, commands: commands, workers: workers, events: events,
+            counters: counters, plane: plane, largestPacket: largestPacket)
     }
 
     private init(
         tunnel: consuming TunDevice, socket: consuming UDPSocket, poller: consuming Poller, commands: CommandMailbox,
-        events: EventMailbox, counters: WorkerCounters, plane: DataPlane, largestPacket: Int
+        workers: [CommandMailbox], events: EventMailbox, counters: WorkerCounters, plane: DataPlane, largestPacket: Int
     ) {
         hasTunnel = tunnel.exists
         self.tunnel = tunnel
         self.socket = socket
         self.poller = poller
         self.commands = commands
+        self.workers = workers
         self.events = events
         self.counters = counters
         self.plane = plane

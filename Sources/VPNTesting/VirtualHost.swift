@@ -277,7 +277,8 @@ public final class VirtualHost {
         case .violation(let session, _): machine.sessionViolated(session, now: now)
         case .relay(let range, let slot): relay(range, to: slot, now: now, send: send)
         case .prohibited(let range, let slot): prohibit(range, from: slot, now: now, send: send)
-        case .drop, .consumed: break
+        // There is no other worker.
+        case .passOn, .drop, .consumed: break
         }
     }
 

@@ -56,9 +56,13 @@ extension Threads {
         @Test func commandsAreNeverLostAndTransmitsAreBounded() throws {
             let box = try CommandMailbox(capacity: 2)
             for number in 0..<5 { #expect(box.post(.transmit([1], carrier)) == (number < 2)) }
+            // What comes in from elsewhere takes no place of what the node wants sent.
+            for number in 0..<5 {
+                #expect(box.post(.received([1], carrier, trafficClass: 0)) == (number < 2))
+            }
             for index in 0..<1000 as Range<UInt32> { #expect(box.post(.plane(.retire(index)))) }
             let commands = box.drain()
-            #expect(commands.count == 1002)
+            #expect(commands.count == 1004)
             #expect(box.post(.transmit([1], carrier)))
         }
 

@@ -66,7 +66,7 @@ public final class HandshakeNode {
             case .control(let session, let type, let range):
                 machine.controlFrame(session, type, Array(buffer[range]), on: .udp(source), now: now)
             case .consumed: break
-            case .deliver, .deliverReleased, .relay, .prohibited, .violation, .drop:
+            case .deliver, .deliverReleased, .relay, .prohibited, .passOn, .violation, .drop:
                 preconditionFailure("a handshake has no such datagram")
             }
             drain(now: now)

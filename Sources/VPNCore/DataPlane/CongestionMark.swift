@@ -21,6 +21,15 @@ public enum CongestionMark: Sendable {
         }
     }
 
+    /// The two bits that mean it.
+    var field: UInt8 {
+        switch self {
+        case .none: 0
+        case .ect1: 1
+        case .experienced: 3
+        }
+    }
+
     /// Marks the IP packet that is exactly `packet` of `buffer`; false if it must be dropped. RFC 6040 §4.2.
     func apply(to buffer: inout MutableSpan<UInt8>, _ packet: Range<Int>) -> Bool {
         let start = packet.lowerBound

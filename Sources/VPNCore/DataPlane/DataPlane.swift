@@ -11,14 +11,15 @@ public struct DataPlane {
     /// - Parameters:
     ///   - carriesDSCP: whether the DSCP of inner packets is shown outside; ECN always is (RFC 6040).
     ///   - mtu: the longest inner packet, in bytes, to a peer of whose path nothing is known.
-    ///   - worker: which of how many it is: the one that a session's datagrams come to asks how its patches do (§9).
+    ///   - worker: which of how many it is: the one that a session's datagrams come to puts them in order, and asks how its
+    ///     patches do (§9).
     public init(
         drops: DropCounters = DropCounters(), padding: PaddingPolicy = .none, carriesDSCP: Bool = true,
         mtu: Int = Limits.largestPayload, worker: Int = 0, of workers: Int = 1
     ) {
         quilts = QuiltPlane(padding: padding, worker: worker, of: workers)
         sender = OutboundPlane(drops: drops, padding: padding, carriesDSCP: carriesDSCP, mtu: mtu)
-        receiver = InboundPlane(drops: drops, padding: padding, mtu: mtu)
+        receiver = InboundPlane(drops: drops, padding: padding, mtu: mtu, worker: worker, of: workers)
     }
 
     public mutating func apply(_ command: DataPlaneCommand) {
@@ -33,9 +34,9 @@ public struct DataPlane {
     /// When `expire` has something to do; nil where there is no quilt.
     public var deadline: Instant? {
         mutating get {
-            guard var due = quilts.deadline else { return sender.deadline }
-            if let receiver = receiver.deadline { due = min(due, receiver) }
-            if let sender = sender.deadline { due = min(due, sender) }
+            var due = quilts.deadline
+            if let receiver = receiver.deadline { due = min(due ?? receiver, receiver) }
+            if let sender = sender.deadline { due = min(due ?? sender, sender) }
             return due
         }
     }

@@ -60,6 +60,14 @@ extension InboundPlane {
         guard own == place.key || (entry.patch > 0 && own != 0) else {
             return InboundVerdict(outcome: drop(.circuitSession), place: place)
         }
+        // §9: the paths of a quilt come by sessions of others, each to a worker of its own. One worker puts all of it in order.
+        if entry.isQuilted {
+            let home = Int(header.receiverIndex % UInt32(workers))
+            guard home == worker else {
+                return InboundVerdict(
+                    outcome: .passOn(datagram, to: home, trafficClass: congestion.field), place: place)
+            }
+        }
         let opened = session.withObject { $0.open(&buffer, datagram: datagram, header: header, now: now) }
         var verdict =
             entry.isQuilted

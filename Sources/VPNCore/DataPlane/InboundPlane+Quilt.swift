@@ -123,6 +123,7 @@ extension InboundPlane {
             guard let report = PatchReport(copy(buffer, frame.payload)) else { return drop(.probeMalformed) }
             return quilt.withState({ $0.receive(report, now: now) }) ? .consumed : drop(.probeUnknown)
         case .repair:
+            guard weaves[weave]!.takesRepair() else { return drop(.repairExcess) }
             guard let message = RepairMessage(copy(buffer, frame.payload)) else { return drop(.repairMalformed) }
             weaves[weave]!.receive(message)
             if !weaves[weave]!.repaired.isEmpty { release(weave) }

@@ -17,6 +17,9 @@ public enum InboundOutcome: Sendable {
     case deliverReleased(length: Int)
     /// An exit's guest wanted to go where it may not: dropped and counted already; it is to be told (`PacketProhibited`).
     case prohibited(Range<Int>, from: PeerSlot)
+    /// A datagram that came on a circuit and that another worker is to open (§9), with the ECN field that it came with: it gets
+    /// that worker's `begin` with the circuit as the carrier.
+    case passOn(Range<Int>, to: Int, trafficClass: UInt8)
     /// Authentic and without content.
     case consumed
     /// Dropped, and counted already.
@@ -54,6 +57,9 @@ public struct InboundPlane {
     /// What goes on from one circuit to another.
     var relays = RelayTable()
     private let mtu: Int
+    /// Which of how many workers this is.
+    let worker: Int
+    let workers: Int
     /// The receiving sides of quilts, by the index of their session (§9).
     var quilts: [UInt32: Int] = [:]
     var weaves: [QuiltReceiver?] = []
@@ -88,7 +94,7 @@ public struct InboundPlane {
     /// What is left of the train, and how it came.
     private var rest: Train?
     private var carrier: Carrier?
-    private var congestion = CongestionMark.none
+    private(set) var congestion = CongestionMark.none
     /// The datagrams that were opened together, the next of them to tell, and the session they are of.
     private var opened = OpenedTrain()
     private var told = 0
@@ -101,13 +107,19 @@ public struct InboundPlane {
     /// A datagram in the datagram that was told last.
     var peeling: (datagram: Range<Int>, place: CircuitPlace)?
 
-    /// - Parameter mtu: the longest inner packet, in bytes, to a peer of whose path nothing is known.
+    /// - Parameters:
+    ///   - mtu: the longest inner packet, in bytes, to a peer of whose path nothing is known.
+    ///   - worker: which of how many it is: the one that a session's datagrams come to puts its packets in order (§9).
     public init(
-        drops: DropCounters = DropCounters(), padding: PaddingPolicy = .none, mtu: Int = Limits.largestPayload
+        drops: DropCounters = DropCounters(), padding: PaddingPolicy = .none, mtu: Int = Limits.largestPayload,
+        worker: Int = 0, of workers: Int = 1
     ) {
+        precondition((0..<workers).contains(worker))
         self.drops = drops
         self.padding = padding
         self.mtu = mtu
+        self.worker = worker
+        self.workers = workers
     }
 
     // MARK: - Commands
@@ -164,7 +176,8 @@ public struct InboundPlane {
     /// Takes a train that lies in the buffer of the following `next`. What was left of an earlier one is forgotten.
     ///
     /// - Parameters:
-    ///   - carrier: how it came; nil where nobody wants to know whether that changes.
+    ///   - carrier: how it came; nil where nobody wants to know whether that changes. A circuit for what another worker passed on
+    ///     (`passOn`).
     ///   - congestion: the ECN field that it came with (RFC 6040).
     @inline(__always)
     public mutating func begin(_ train: Train, from carrier: Carrier? = nil, congestion: CongestionMark = .none) {
@@ -240,7 +253,11 @@ public struct InboundPlane {
             return skip(train, drop(.unknownIndex))
         }
         // §8: what was made on a circuit is spoken there alone.
-        guard session.withObject({ $0.placeKey }) == 0 else { return skip(train, drop(.circuitSession)) }
+        guard session.withObject({ $0.placeKey }) == 0 else {
+            guard case .circuit(let place)? = carrier else { return skip(train, drop(.circuitSession)) }
+            rest = train.dropping(1)
+            return arrive(&buffer, first, on: place, now: now)
+        }
         self.session = session
         (weave, patch) = (-1, Int(entry.patch))
         if entry.isQuilted { weave = quilts[session.withObject { $0.localIndex }] ?? -1 }

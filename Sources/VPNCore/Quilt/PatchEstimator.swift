@@ -163,7 +163,7 @@ struct PatchEstimator: Sendable {
         let span = max(theirs, ours / 2, 1000)
         let rate = (report.bytes - seen.bytes).multipliedFullWidth(by: 1_000_000)
         guard rate.high < span else { return }
-        let sample = span.dividingFullWidth(rate).quotient
+        let sample = min(span.dividingFullWidth(rate).quotient, Limits.patchRateMost)
         let window = max(trip * 10, .seconds(1))
         rates.removeAll { now.since($0.at) > window || $0.rate <= sample }
         rates.append((now, sample))

@@ -220,7 +220,9 @@ struct PatchScheduler: Sendable {
     private mutating func give(_ bytes: Int, to patch: Int, now: Instant) {
         let condition = conditions[patch]
         if condition.isRateKnown {
-            busyUntil[patch] = max(busyUntil[patch], now) + Self.time(for: bytes, at: condition.rate)
+            // No queue is as long as that: a rate of next to nothing is a mistake, or a lie.
+            busyUntil[patch] = min(
+                max(busyUntil[patch], now) + Self.time(for: bytes, at: condition.rate), now + Limits.patchBusyMost)
         }
         served[patch] += Double(bytes) / weight(condition)
     }

@@ -8,6 +8,8 @@ struct QuiltReceiver {
     private var decoder: RepairDecoder?
     /// Packets that repairs brought back and that are still to be told.
     private(set) var repaired: [[UInt8]] = []
+    /// Repairs that are taken now. One costs as much as many packets, so packets earn them: one for two, where senders make one for four.
+    private var repairsLeft = Double(Limits.repairsAtOnce)
 
     init(_ quilt: Quilt) {
         self.quilt = quilt
@@ -27,10 +29,18 @@ struct QuiltReceiver {
     /// A packet that came, for repairs of others. Nothing is kept before the first repair has come.
     mutating func note(_ packet: [UInt8], under counter: UInt64) {
         guard decoder != nil else { return }
+        repairsLeft = min(repairsLeft + 0.5, Double(Limits.repairsAtOnce))
         keep(decoder!.received(packet, under: counter))
     }
 
     var keepsPackets: Bool { decoder != nil }
+
+    /// Whether one more repair is looked at: that is so much work.
+    mutating func takesRepair() -> Bool {
+        guard repairsLeft >= 1 else { return false }
+        repairsLeft -= 1
+        return true
+    }
 
     /// A repair that came.
     mutating func receive(_ message: RepairMessage) {

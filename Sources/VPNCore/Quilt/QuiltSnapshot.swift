@@ -66,4 +66,9 @@ extension NodeStateMachine {
             sentAgain: state.sentAgain,
             mtu: state.mtu)
     }
+
+    /// Of all guests of this exit that have several paths to it, and not whose they are.
+    public func guestQuilts(now: Instant) -> [QuiltSnapshot] {
+        peers.values.filter(\.isGuest).compactMap { quiltSnapshot(of: $0.slot, now: now) }
+    }
 }

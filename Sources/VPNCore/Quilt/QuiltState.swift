@@ -140,7 +140,8 @@ struct QuiltState: Sendable {
 
     /// Bytes that may wait for that: what all patches together take in `Limits.pacedFor`.
     var pacedBytes: Int {
-        max(Limits.pacedLeast, Int(clamping: scheduler.rate / 1000 &* (Limits.pacedFor.nanoseconds / 1_000_000)))
+        let wanted = Int(clamping: scheduler.rate / 1000 &* (Limits.pacedFor.nanoseconds / 1_000_000))
+        return min(max(Limits.pacedLeast, wanted), Limits.pacedMost)
     }
 
     private mutating func count(_ bytes: Int, on number: Int, now: Instant) {
@@ -287,7 +288,10 @@ struct QuiltState: Sendable {
                 condition.variation = estimator.variation
                 condition.lossPerMille = estimator.lossPerMille
                 if let own = estimator.offset, let least, own > least {
-                    condition.delay = TimeSpan(nanoseconds: UInt64(min(own &- least, 10_000_000)) * 1000)
+                    // Of the peer's clock, which may say anything.
+                    let (difference, overflow) = own.subtractingReportingOverflow(least)
+                    condition.delay = TimeSpan(
+                        nanoseconds: UInt64(overflow ? 10_000_000 : min(difference, 10_000_000)) * 1000)
                 }
                 if let capacity = estimator.capacity {
                     (condition.rate, condition.isRateKnown) = (capacity + capacity / Limits.patchCapacityTried, true)

@@ -1,31 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-// The paths of quilts as metrics. Without metrics.per_peer there are two classes of them, however many peers and paths: the first ones, by
-// which handshakes go, and the added ones. What sessions count begins anew with each, so those are gauges.
+// The paths of quilts as metrics. Without metrics.per_peer there are three classes of them, however many peers and paths: the first ones,
+// by which handshakes go, the added ones, and those through relays. What sessions count begins anew with each, so those are gauges.
 internal import VPNCore
 
 struct QuiltObservation: Sendable {
-    /// By name of the peer, in the order of the configuration.
+    /// By name of the peer or of the circuit, in the order of the configuration.
     var quilts: [(peer: String, quilt: QuiltSnapshot)] = []
+    /// Of an exit's guests, who have no names.
+    var ofGuests: [QuiltSnapshot] = []
     var isPerPeer = false
 
     var families: [MetricFamily] {
-        let patches = quilts.flatMap(\.quilt.patches)
-        let joining = quilts.reduce(0) { $0 + $1.quilt.joining.count }
+        let all = quilts.map(\.quilt) + ofGuests
+        let patches = all.flatMap(\.patches)
+        let joining = all.reduce(0) { $0 + $1.joining.count }
         var states = Dictionary(grouping: patches, by: \.state).mapValues(\.count)
         states[.joining, default: 0] += joining
         func one(_ description: MetricDescription, _ value: some BinaryInteger) -> MetricFamily {
             MetricFamily(description, [MetricSample(Double(value))])
         }
-        func sum(_ value: (QuiltSnapshot) -> UInt64) -> UInt64 { quilts.reduce(0) { $0 &+ value($1.quilt) } }
+        func sum(_ value: (QuiltSnapshot) -> UInt64) -> UInt64 { all.reduce(0) { $0 &+ value($1) } }
+        let classes = Dictionary(grouping: patches) { patch in
+            if case .circuit = patch.carrier { "circuit" } else { patch.number == 0 ? "first" : "added" }
+        }
         func byClass(_ description: MetricDescription, _ value: ([PatchSnapshot]) -> Double) -> MetricFamily {
             MetricFamily(
                 description,
-                [("first", patches.filter { $0.number == 0 }), ("added", patches.filter { $0.number > 0 })].map {
-                    MetricSample(value($1), [("class", $0)])
-                })
+                ["first", "added", "circuit"].map { MetricSample(value(classes[$0] ?? []), [("class", $0)]) })
         }
         return [
-            one(MetricTable.quilts, quilts.count),
+            one(MetricTable.quilts, all.count),
             MetricFamily(
                 MetricTable.quiltPaths,
                 PatchState.allCases.map { MetricSample(Double(states[$0] ?? 0), [("state", $0.rawValue)]) }),

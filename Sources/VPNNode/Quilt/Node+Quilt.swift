@@ -71,10 +71,14 @@ extension Node {
     /// For the metrics.
     var quiltObservation: QuiltObservation {
         let now = MonotonicClock.now
-        let quilts = machine.snapshot(now: now).compactMap { peer in
-            machine.quiltSnapshot(of: peer.slot, now: now).map { (peer: peer.name, quilt: $0) }
+        let ends =
+            machine.snapshot(now: now).map { (name: $0.name, slot: $0.slot) }
+            + machine.circuitSnapshots(now: now).map { (name: $0.name, slot: $0.destination) }
+        let quilts = ends.compactMap { end in
+            machine.quiltSnapshot(of: end.slot, now: now).map { (peer: end.name, quilt: $0) }
         }
-        return QuiltObservation(quilts: quilts, isPerPeer: configuration.metrics.isPerPeer)
+        return QuiltObservation(
+            quilts: quilts, ofGuests: machine.guestQuilts(now: now), isPerPeer: configuration.metrics.isPerPeer)
     }
 
     /// For the status.

@@ -97,7 +97,7 @@ struct TestEnd {
         case .deliver(let range): return .deliver(Array(bytes[range]))
         case .control(_, let type, let range): return .control(type, Array(bytes[range]))
         case .handshake(let range): return .handshake(DatagramType(rawValue: bytes[range.lowerBound + 1])!)
-        case .consumed, .relay, .prohibited, .deliverReleased: return .consumed
+        case .consumed, .relay, .prohibited, .deliverReleased, .passOn: return .consumed
         case .drop(let reason): return .drop(reason)
         case .violation(_, let reason): return .violation(reason)
         }

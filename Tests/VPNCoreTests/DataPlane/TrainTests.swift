@@ -65,7 +65,7 @@ import VPNTesting
         private static func outcome(_ outcome: InboundOutcome, _ buffer: borrowing MutableSpan<UInt8>) -> Outcome {
             var range = 0..<0
             switch outcome {
-            case .consumed, .relay, .prohibited, .deliverReleased: return .consumed
+            case .consumed, .relay, .prohibited, .deliverReleased, .passOn: return .consumed
             case .drop(let reason): return .drop(reason)
             case .violation(_, let reason): return .violation(reason)
             case .handshake(let found): return .handshake(DatagramType(rawValue: buffer[found.lowerBound + 1])!)

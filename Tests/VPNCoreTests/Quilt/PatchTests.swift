@@ -102,6 +102,51 @@ private struct Path {
         #expect(path.estimator.delivered <= max(before, 1_400_000))
     }
 
+    /// Whatever the reports of one patch say, the other one goes on, and what is kept for either is bounded.
+    @Test(arguments: 0..<200) func absurdReportsChangeLittle(seed: Int) {
+        var random = SeededGenerator(UInt64(seed))
+        var state = QuiltState(QuiltConfiguration(scheduler: QuiltScheduler.allCases[seed % 5]))
+        for patch in 0..<2 {
+            state.join(
+                patch, .udp(Endpoint(v4: UInt32(patch), port: 1)), remoteIndex: UInt32(patch + 1), mtu: 1400, now: at(0)
+            )
+        }
+        let clock: [UInt64] = [0, 1, 1 << 40, 1 << 62, 1 << 63 - 1, 1 << 63, .max - 1, .max]
+        var counts: [UInt64] = [0, 0]
+        var carried = 0
+        let datagram = [UInt8](repeating: 1, count: 1236)
+        for step in 1..<300 {
+            let now = at(step * 60)
+            for _ in 0..<20 {
+                guard let way = state.choose(for: datagram, flow: UInt32(step), isExpress: false, now: now) else {
+                    continue
+                }
+                carried += 1
+                if way.first.patch == 0 { counts[0] += 1 }
+            }
+            state.advance(now: now)
+            while let due = state.nextProbe(now: now) {
+                // Patch 0 is honest; the other one claims what it likes, and now and then something that may be.
+                var report = PatchReport(
+                    answering: due.probe, receivedAt: now.nanoseconds / 1000 &+ 7_000_000, packets: due.probe.packets,
+                    bytes: due.probe.bytes)
+                if due.way.patch == 1, Int.random(in: 0..<10, using: &random) > 0 {
+                    report.receivedAt =
+                        clock.randomElement(using: &random)! &+ UInt64.random(in: 0...1 << 24, using: &random)
+                    counts[1] = max(counts[1], clock.randomElement(using: &random)!)
+                    (report.packets, report.bytes) = (counts[1], counts[1])
+                }
+                _ = state.receive(report, now: now + .milliseconds(20))
+            }
+            #expect(state.pacedBytes <= Limits.pacedMost)
+            for case let patch? in state.patches {
+                #expect((0...1000).contains(patch.estimator.lossPerMille))
+                #expect((patch.estimator.capacity ?? 0) <= 2 * Limits.patchRateMost)
+            }
+        }
+        #expect(carried > 5000 && state.patches[0]?.carries == true, "\(carried)")
+    }
+
     @Test func unansweredProbesAreBounded() {
         var estimator = PatchEstimator()
         for step in 0..<1000 { _ = estimator.probe(patch: 0, packets: 0, bytes: 0, now: at(step)) }

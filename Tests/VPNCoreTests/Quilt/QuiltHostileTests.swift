@@ -208,6 +208,8 @@ import VPNTesting
         // Whatever a liar rebuilds has the source that is its own, and a counter that nobody else had.
         for packet in quilt.bob.delivered[before...] { #expect(packet[12...15].elementsEqual([10, 77, 0, 1])) }
         #expect(quilt.bob.dataPlaneDrops[.repairMalformed] > 0)
+        // A repair costs what many packets cost: without packets there are a few.
+        #expect(quilt.bob.dataPlaneDrops[.repairExcess] > 800)
         #expect(quilt.scenario.carriesTraffic())
     }
 }
