@@ -16,6 +16,8 @@ public final class VirtualHost {
     public private(set) var delivered: [[UInt8]] = []
     /// When each of them came.
     public private(set) var deliveredAt: [Instant] = []
+    /// Who takes them; then they are not kept here.
+    public var deliver: (([UInt8], Instant) -> Void)?
     /// Further addresses: of interfaces 1, 2, … . Each reaches what has the same first 24 bits, and whoever is told to leave by it.
     public var interfaces: [Endpoint] = []
     /// Inner packets that were longer than the path, and what it carries.
@@ -283,6 +285,7 @@ public final class VirtualHost {
     }
 
     private func note(delivered packet: [UInt8], now: Instant) {
+        if let deliver { return deliver(packet, now) }
         delivered.append(packet)
         deliveredAt.append(now)
     }

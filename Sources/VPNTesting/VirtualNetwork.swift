@@ -32,6 +32,12 @@ public final class VirtualNetwork {
     /// All datagrams that were sent, lost ones too, as the wire shows them.
     public private(set) var capture: [(at: Instant, datagram: VirtualDatagram)] = []
     public var isCapturing = true
+    /// Whether `digest` and `datagrams` go on with each datagram that is sent, and eight bytes that none of them may hold.
+    public var isWatching = false
+    public var watchword: UInt64?
+    public private(set) var digest = TraceDigest()
+    public private(set) var datagrams = 0
+    public private(set) var disclosures: [VirtualDatagram] = []
     /// Called for each datagram before the path's own mischief.
     public var intervene: ((VirtualDatagram) -> Intervention)?
 
@@ -192,6 +198,10 @@ public final class VirtualNetwork {
             datagram.source = sender.nat!.outbound(to: datagram.destination, now: now)
         }
         if isCapturing { capture.append((now, datagram)) }
+        if isWatching {
+            datagrams += 1
+            if digest.take(datagram, at: now, lookingFor: watchword) { disclosures.append(datagram) }
+        }
         switch intervene?(datagram) ?? .pass {
         case .pass: break
         case .drop: return
