@@ -120,7 +120,9 @@ extension RandomNetwork {
     private func goOn() -> String? {
         var sent: [(Route, Int)] = []
         let isWatched = random.chance(0.5)
+        let narrowed = tooNarrow
         // What a NAT forgot while nothing was said is known again after this.
+        tellDrops()
         for _ in 0..<3 {
             for route in routes { send(route, length: 60) }
             run(for: .milliseconds(500))
@@ -145,9 +147,16 @@ extension RandomNetwork {
         run(for: .seconds(3))
         if let fault = fault() { return fault }
         let lost = sent.filter { ledger.entries[$0.1].arrived == nil }
-        guard let first = lost.first else { return nil }
+        // A relay whose way on became narrower says nothing; whoever built the circuit asks its width anew every 15 s (§7).
+        guard lost.count > tooNarrow - narrowed, let first = lost.first else { return nil }
+        for (route, number) in lost { tell("lost: \(number) by \(describe(route)) at \(ledger.entries[number].sent)") }
+        tellDrops()
         return "\(lost.count) of \(sent.count) packets lost without a reason, the first by \(describe(first.0)) at "
             + "\(ledger.entries[first.1].sent.since(.origin).seconds) s"
+    }
+
+    private var tooNarrow: Int {
+        hosts.compactMap { $0 }.reduce(0) { $0 + Int($1.dataPlaneDrops[.pathMTU]) }
     }
 
     // MARK: - The end
@@ -187,6 +196,12 @@ extension RandomNetwork {
     }
 
     // MARK: - For people
+
+    private func tellDrops() {
+        for host in hosts.compactMap({ $0 }) {
+            tell("\(host.name) dropped \(host.controlDrops.nonZero) \(host.dataPlaneDrops.nonZero)")
+        }
+    }
 
     func describe(_ route: Route) -> String {
         switch route {
