@@ -50,6 +50,7 @@ import VPNTesting
                 ("hostile", total.hostile, "hostile datagrams"),
                 ("slowest_pair", Int(total.slowestPair.seconds), "s until the slowest pair spoke again"),
                 ("slowest_circuit", Int(total.slowestCircuit.seconds), "s until the slowest circuit was back"),
+                ("slowest_end", Int(total.slowestEnd.seconds), "s until nothing was left of who had gone"),
             ])
     }
 

@@ -25,7 +25,7 @@ final class RandomNetwork {
     struct Counts {
         var nodes = 0, happenings = 0, packets = 0, arrivals = 0, datagrams = 0, handshakes = 0, renewals = 0
         var circuits = 0, paths = 0, hostile = 0, restarts = 0, moves = 0
-        var slowestPair = TimeSpan.zero, slowestCircuit = TimeSpan.zero
+        var slowestPair = TimeSpan.zero, slowestCircuit = TimeSpan.zero, slowestEnd = TimeSpan.zero
 
         mutating func add(_ other: Counts) {
             nodes += other.nodes
@@ -42,6 +42,7 @@ final class RandomNetwork {
             moves += other.moves
             slowestPair = max(slowestPair, other.slowestPair)
             slowestCircuit = max(slowestCircuit, other.slowestCircuit)
+            slowestEnd = max(slowestEnd, other.slowestEnd)
         }
     }
 
@@ -310,8 +311,12 @@ final class RandomNetwork {
     func collect() {
         for node in hosts.indices {
             guard let host = hosts[node] else { continue }
-            for (at, event) in host.events { note(event, at: at, of: node) }
-            host.forgetEvents()
+            while !host.events.isEmpty {
+                // What is done about them makes more.
+                let events = host.events
+                host.forgetEvents()
+                for (at, event) in events { note(event, at: at, of: node) }
+            }
         }
         for stranger in strangers { stranger.forgetEvents() }
     }
