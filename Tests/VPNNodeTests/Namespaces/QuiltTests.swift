@@ -149,6 +149,60 @@ extension NamespaceTests {
             }
         }
 
+        /// Sends 500 datagrams a second, or prints the longest time between two that came, in milliseconds, and how many did.
+        private static let ticker = """
+            use IO::Socket::INET; use Time::HiRes qw(time sleep); ($port, $address) = @ARGV; $| = 1; if ($address) {
+            $s = IO::Socket::INET->new(Proto => "udp", PeerAddr => $address, PeerPort => $port) or die; $begin = time;
+            while (($t = time - $begin) < 5) { for (; $n < $t * 500; $n++) { $s->send("x" x 1000) } sleep 0.001 } exit }
+            $s = IO::Socket::INET->new(Proto => "udp", LocalPort => $port) or die; print "open\n"; vec($r, fileno($s), 1) = 1;
+            while (select($q = $r, undef, undef, $last ? 2 : 30)) { $s->recv($b, 2000); $now = time; $came++;
+            $most = $now - $last if $last && $now - $last > $most; $last = $now } printf "gap %.1f came %d\n", $most * 1000, $came;
+            """
+
+        @Test("With a copy of each packet on the other path, a path that falls silent leaves no gap")
+        func copies() throws {
+            if skip() { return }
+            try Stage.perform { stage in
+                let (a, b) = (stage.hosts[0], stage.hosts[1])
+                try DemoHost.connect(a, b, by: "outer1", network: 98)
+                let (client, server) = (try stage.node(on: a), try stage.node(on: b))
+                try client.befriend(server, endpoint: "10.99.0.2:9000")
+                try server.befriend(client)
+                client.configuration.peers[0].quilt = "{ endpoints: [\"10.98.0.2:9000\"], scheduler: redundant }"
+                try server.start()
+                try client.start()
+                let (perl, nft) = (try #require(Self.perl), try #require(DemoTools.path(of: "nft")))
+                func drop(_ words: String) throws {
+                    let outcome = try stage.run("cut", on: b, [nft, words])
+                    try #require(outcome.status == 0, "\(outcome.errors)")
+                }
+                // A machine that has other things to do has gaps of its own, but not each time.
+                var gaps: [String: Double] = [:]
+                for (round, cable) in ["outer0", "outer1", "outer0", "outer1"].enumerated() where gaps[cable] ?? 99 > 50
+                {
+                    try waitUntilUp(stage, client, server)
+                    try stage.reach(b.innerIPv4, from: a)
+                    let port = "\(Self.port + 1 + round)"
+                    let counter = try stage.start("count", on: b, [perl, "-e", Self.ticker, port])
+                    try DemoProcess.wait(20, for: "the socket") { counter.output.contains("open") }
+                    let sender = try stage.start("send", on: a, [perl, "-e", Self.ticker, port, b.innerIPv4])
+                    usleep(2_000_000)
+                    try drop(
+                        "add table inet cut { chain inward { type filter hook input priority 0; iifname \"\(cable)\" udp "
+                            + "dport 9000 drop; } ; }")
+                    #expect(sender.isRunning, "the cut came under load")
+                    #expect(try sender.finish(within: 30).status == 0)
+                    let words = try counter.finish(within: 30).output.split(whereSeparator: \.isWhitespace)
+                    let (gap, came) = (try #require(Double(words[2])), try #require(Int(words[4])))
+                    print("MEASURED: copies, \(cable) cut: longest gap \(gap) ms, \(came) of 2500 came")
+                    #expect(came >= 2490)
+                    gaps[cable] = gap
+                    try drop("delete table inet cut")
+                }
+                #expect(gaps.values.allSatisfy { $0 <= 50 }, "\(gaps) ms")
+            }
+        }
+
         @Test("One place by two interfaces of this host, each with a route of its own")
         func twoInterfaces() throws {
             if skip() { return }
