@@ -9,7 +9,7 @@
 # make deb     a Debian package of what make has built, in .build
 # make formal  the model of the handshake: every run within its bounds, claims and negative controls (docs/formal)
 # make sbom    what the program is made of, as CycloneDX JSON, in .build/sbom.json
-# make fuzz SECONDS=60 TARGET=splitter   the packet path's parsers under libFuzzer; without TARGET all of them
+# make fuzz SECONDS=60 TARGET=splitter JOBS=2   decoders and state machines under libFuzzer; without TARGET all of them
 SHELL := /bin/bash
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -20,6 +20,7 @@ export SWIFT_BACKTRACE := enable=no
 # Of make fuzz. SECONDS of the environment is the shell's own clock.
 SECONDS = 60
 TARGET ?=
+JOBS ?= 1
 
 .PHONY: all build man demo test check bench budgets coverage formal fuzz sanitize timing sbom install deb clean dependencies
 .DEFAULT_GOAL := build
@@ -70,7 +71,7 @@ sbom:
 	@scripts/sbom $(ARGS)
 
 fuzz:
-	@scripts/fuzz --seconds $(SECONDS) $(if $(TARGET),--target $(TARGET))
+	@scripts/fuzz --seconds $(SECONDS) --jobs $(JOBS) $(if $(TARGET),--target $(TARGET))
 
 # Builds nothing, so that `sudo make install` leaves no files of root in the clone.
 install:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What nodes say about circuits (§8): a decoder accepts exactly what the encoder makes, and says what stands there.
 
+import VPNTesting
+
 @testable import VPNCore
 
 enum CircuitProperty {

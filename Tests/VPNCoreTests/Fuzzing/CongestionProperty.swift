@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ECN field of a packet that comes out of the tunnel, by the table of RFC 6040 §4.2, and nothing else of the packet.
 
+import VPNTesting
+
 @testable import VPNCore
 
 enum CongestionProperty {

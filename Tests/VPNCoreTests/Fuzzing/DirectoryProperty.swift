@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What relays say to each other of relays (§7), and the form of descriptors (§2): a decoder accepts exactly what the encoder makes.
 
+import VPNTesting
+
 @testable import VPNCore
 
 enum DirectoryProperty {

@@ -2,6 +2,8 @@
 // An exit's word on any packet under any policy is that of the naive one; texts of rules and leases that are understood are
 // said again in the same way.
 
+import VPNTesting
+
 @testable import VPNCore
 
 enum ExitProperty {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fragments of an IPv4 packet: each fits, together they are the packet, and a receiver can tell.
 
+import VPNTesting
+
 @testable import VPNCore
 
 enum FragmentsProperty {

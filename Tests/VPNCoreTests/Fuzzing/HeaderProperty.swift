@@ -1,33 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decoders of headers: what is accepted says what stands there, nothing else is accepted, and the encoder gives the same bytes.
 
+import VPNTesting
+
 @testable import VPNCore
 
 enum HeaderProperty {
-    static func check(_ input: inout FuzzInput) throws {
-        let kind = input.byte()
+    enum Kind: UInt8 { case inner, outer, frame, offload }
+
+    /// - Parameter only: the one kind of header; nil: the input says which.
+    static func check(_ input: inout FuzzInput, only: Kind? = nil) throws {
+        let choice = input.byte()
+        let kind = only ?? Kind(rawValue: choice & 3)!
         var bytes = input.rest(upTo: 200)
         // A fuzzer does not guess lengths.
-        if kind & 4 == 0, bytes.count >= 4 { mend(&bytes, kind & 3) }
-        let front = Int(kind >> 5)
-        switch kind & 3 {
-        case 0: try checkInner(bytes, front)
-        case 1: try checkOuter(bytes, front)
-        case 2: try checkFrame(bytes, front)
-        default: try checkOffload(bytes, front)
+        if choice & 4 == 0, bytes.count >= 4 { mend(&bytes, kind) }
+        let front = Int(choice >> 5)
+        switch kind {
+        case .inner: try checkInner(bytes, front)
+        case .outer: try checkOuter(bytes, front)
+        case .frame: try checkFrame(bytes, front)
+        case .offload: try checkOffload(bytes, front)
         }
     }
 
-    private static func mend(_ bytes: inout [UInt8], _ kind: UInt8) {
+    private static func mend(_ bytes: inout [UInt8], _ kind: Kind) {
         switch kind {
-        case 0:
+        case .inner:
             let isV4 = bytes[0] >> 4 == 4
             guard isV4 || bytes.count >= 40 else { return }
             bytes.replaceSubrange(isV4 ? 2..<4 : 4..<6, with: PacketModel.bytes(UInt16(bytes.count - (isV4 ? 0 : 40))))
-        case 1 where bytes.count >= 16:
+        case .outer where bytes.count >= 16:
             bytes[0] = 1
             bytes.replaceSubrange(2..<4, with: PacketModel.bytes(UInt16(bytes.count - 16)))
-        case 2: (bytes[1], bytes[2]) = (0, 0)
+        case .frame: (bytes[1], bytes[2]) = (0, 0)
         default: break
         }
     }

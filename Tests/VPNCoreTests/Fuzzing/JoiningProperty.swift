@@ -2,6 +2,8 @@
 // Joining: whatever comes, an interface that divides what is written gets every packet as it came, in order; and what a splitter
 // divided comes together again to the same bytes.
 
+import VPNTesting
+
 @testable import VPNCore
 
 enum JoiningProperty {
@@ -29,7 +31,7 @@ enum JoiningProperty {
             if step >> 3 == 3 { packets.append(input.take(Int(input.byte() & 63))) }
         }
         if let fault = JoinedPackets(packets, tcp: kind & 1 == 0, udp: kind & 2 == 0).fault {
-            throw FuzzFinding(description: fault)
+            throw FuzzFinding(fault)
         }
     }
 
@@ -66,7 +68,7 @@ enum JoiningProperty {
         let source = packet
         let parts = try divide(&packet, header)
         let joined = JoinedPackets(parts)
-        if let fault = joined.fault { throw FuzzFinding(description: fault) }
+        if let fault = joined.fault { throw FuzzFinding(fault) }
         try FuzzFinding.unless(
             parts.flatMap { Array($0[model.payloadStart...]) } == model.payload, "content of \(source.prefix(80))")
         // What may be joined at all comes in one piece again.
@@ -80,7 +82,7 @@ enum JoiningProperty {
     private static func divide(_ packet: inout [UInt8], _ header: OffloadHeader) throws -> [[UInt8]] {
         let span = packet.mutableSpan
         guard var splitter = PacketSplitter(span, packet: 0..<span.count, header: header) else {
-            throw FuzzFinding(description: "refused: \(header)")
+            throw FuzzFinding("refused: \(header)")
         }
         var parts: [[UInt8]] = []
         var target = [UInt8](repeating: 0, count: splitter.longest)

@@ -2,6 +2,8 @@
 // The one text of the protocol (§7): what is accepted is a flat object of RFC 8259, means the same when it is said again, and is
 // nothing else with a byte more.
 
+import VPNTesting
+
 @testable import VPNCore
 
 enum KeepaliveProperty {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The MSS of a SYN: lowered exactly where it promises too much, nothing else touched, and a checksum as right or wrong as it was.
 
+import VPNTesting
+
 @testable import VPNCore
 
 enum MaximumSegmentProperty {

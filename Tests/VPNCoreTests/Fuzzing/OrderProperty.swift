@@ -2,6 +2,8 @@
 // The receiving side of a quilt (§9) under any list of operations: each packet comes out once and whole, no later than it may, and
 // what repairs bring back is what was sent.
 
+import VPNTesting
+
 @testable import VPNCore
 
 enum OrderProperty {
@@ -33,10 +35,10 @@ enum OrderProperty {
             var last: UInt64?
             while let range = resequencer.nextReleased() {
                 let bytes = Array(resequencer.cells[range])
-                guard bytes.count >= 8 else { throw FuzzFinding(description: "\(bytes.count) bytes came out") }
+                guard bytes.count >= 8 else { throw FuzzFinding("\(bytes.count) bytes came out") }
                 let counter = bytes.u64(at: 0)
                 guard let went = waiting.removeValue(forKey: counter) else {
-                    throw FuzzFinding(description: "\(counter) came out and did not wait")
+                    throw FuzzFinding("\(counter) came out and did not wait")
                 }
                 try FuzzFinding.unless(bytes == packet(counter, went.length), "\(counter) is \(bytes)")
                 try FuzzFinding.unless(last.map { $0 < counter } ?? true, "\(counter) after \(last ?? 0)")
@@ -55,7 +57,7 @@ enum OrderProperty {
             }
             switch verdict {
             case .deliver: break
-            case .full: throw FuzzFinding(description: "no room for \(counter), twice")
+            case .full: throw FuzzFinding("no room for \(counter), twice")
             case .hold(let range):
                 try FuzzFinding.unless(range.count == length && length <= OrderProperty.cell, "\(counter): \(range)")
                 var bytes = OrderProperty.packet(counter, length)

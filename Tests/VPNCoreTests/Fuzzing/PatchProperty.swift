@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the two ends of a session say of its ways (§7, §9) and of inner addresses: a decoder accepts exactly what the encoder makes.
 
+import VPNTesting
+
 @testable import VPNCore
 
 enum PatchProperty {

@@ -2,6 +2,8 @@
 // Division as a worker does it: what is accepted gives as many packets as it says, no longer than it says, byte for byte those
 // of the model, and touches nothing beside them.
 
+import VPNTesting
+
 @testable import VPNCore
 
 enum SplitterProperty {
@@ -71,7 +73,7 @@ enum SplitterProperty {
 
     private static func segments(_ packet: [UInt8], _ offload: OffloadHeader) throws -> [[UInt8]] {
         guard let (start, isTCP) = PacketModel.transport(of: packet) else {
-            throw FuzzFinding(description: "accepted, but neither TCP nor UDP: \(packet.prefix(80))")
+            throw FuzzFinding("accepted, but neither TCP nor UDP: \(packet.prefix(80))")
         }
         try FuzzFinding.unless(isTCP == (offload.segmentation != .udp), "\(offload.segmentation) of the other protocol")
         var offload = offload

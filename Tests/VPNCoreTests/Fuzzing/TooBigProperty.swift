@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The message that a packet is too big: given where it may be, well-formed, about the right packet, and to its sender.
 
+import VPNTesting
+
 @testable import VPNCore
 
 enum TooBigProperty {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The replay window (§7) says of every counter what a set of all counters that were accepted says.
 
+import VPNTesting
+
 @testable import VPNCore
 
 enum WindowProperty {
