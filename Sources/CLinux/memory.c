@@ -4,6 +4,7 @@
 #include "clinux.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,6 +16,9 @@ int clinux_forbid_dumps(void) {
     int limited = setrlimit(RLIMIT_CORE, &none) == 0 ? 0 : -errno;
     // A pipe in core_pattern does not ask for the limit.
     int marked = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? 0 : -errno;
+    // The runtime's own report of a crash has registers and the stack in it, and waits for ever where its program may not be run.
+    int crashes[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
+    for (unsigned i = 0; i < sizeof crashes / sizeof *crashes; i++) signal(crashes[i], SIG_DFL);
     return limited ? limited : marked;
 }
 

@@ -216,11 +216,10 @@ private struct InitiatorRun {
             try take(machine.jobFinished(.composedS1(.success(Answers.to(request).composed)), work: work, now: now))
         case .openS2(let request):
             // A message that came is the one that was sent, whatever was changed on the way.
-            guard
-                let answer = composed.lazy.map({ answer($0) }).first(where: {
-                    $0.composed.ephemerals === request.ephemerals
-                })
-            else { throw FuzzFinding("an S2 for no S1") }
+            let answers = composed.map { answer($0) }
+            guard let answer = answers.first(where: { $0.composed.ephemerals === request.ephemerals }) else {
+                throw FuzzFinding("an S2 for no S1")
+            }
             try FuzzFinding.unless(request.message.count == S2Message.size, "an S2 of \(request.message.count) bytes")
             let outcome = fails ? .failure(.seal) : answer.opened
             try take(machine.jobFinished(.openedS2(outcome), work: work, now: now))

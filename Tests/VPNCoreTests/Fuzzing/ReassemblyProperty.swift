@@ -134,7 +134,7 @@ enum ReassemblyProperty {
     // MARK: - S2
 
     private static let s2: (message: [UInt8], fragments: [S2Fragment]) = {
-        let message = message(S2Message.size, 9)
+        let message = Self.message(S2Message.size, 9)
         let datagrams = S2Fragment.datagrams(
             of: message, shape: FragmentShape(total: message.count, count: 7), receiverIndex: 1, senderIndex: 2,
             key: Secret(copying: [UInt8](repeating: 1, count: 32)))
