@@ -12,9 +12,7 @@ extension NodeConfiguration {
         public var maximumCircuits: Int
         /// Of one peer that extends through this node.
         public var maximumCircuitsPerPeer: Int
-        /// Of all circuits, of those over one link, and of one such peer, both ways; 0 = no limit.
-        public var bytesPerSecond: Int
-        public var bytesPerSecondPerLink: Int
+        /// Of one such peer, both ways; 0 = no limit.
         public var bytesPerSecondPerPeer: Int
     }
 }
@@ -28,8 +26,6 @@ extension NodeConfiguration.Relay {
         var policy = RelayPolicy()
         policy.circuits = maximumCircuits
         policy.circuitsPerClient = maximumCircuitsPerPeer
-        policy.bytesPerSecond = UInt64(bytesPerSecond)
-        policy.bytesPerSecondPerLink = UInt64(bytesPerSecondPerLink)
         policy.bytesPerSecondPerClient = UInt64(bytesPerSecondPerPeer)
         policy.directory = directory
         return policy
