@@ -28,7 +28,7 @@ struct PathMTUSearch {
     private var verified = 0
     private var phase = Phase.survey(attempt: 0)
     private var outstanding: [Probe] = []
-    private let isV4: Bool
+    private let common: [Int]
     /// Whether sizes between the common ones are looked for.
     private let narrows: Bool
     private var nextClimb: Instant
@@ -50,7 +50,7 @@ struct PathMTUSearch {
         self.narrows = narrows
         let usual = Limits.innerMTU(path: Limits.usualPathMTU, isV4: isV4)
         current = min(ceiling, usual)
-        self.isV4 = isV4
+        common = Self.commonPaths.map { Limits.innerMTU(path: $0, isV4: isV4) }.filter { $0 < ceiling }
         deadline = now
         nextClimb = now + Limits.pathClimb
     }
@@ -113,8 +113,6 @@ struct PathMTUSearch {
             deadline = now + Limits.pathProbeTimeout
             return ask([middle(high)], nonce)
         case .settled(let attempt):
-            // What was asked before it settled has its answer or has none.
-            if attempt == 0 { outstanding = [] }
             if now >= nextClimb, current < ceiling, isBusy(confirmed) {
                 restart(now)
                 return advance(now: now, isBusy: isBusy, nonce: nonce)
@@ -133,10 +131,6 @@ struct PathMTUSearch {
     }
 
     // MARK: - Steps
-
-    private var common: [Int] {
-        Self.commonPaths.map { Limits.innerMTU(path: $0, isV4: isV4) }.filter { $0 < ceiling }
-    }
 
     private func middle(_ high: Int) -> Int { (verified + high) / 2 }
 
