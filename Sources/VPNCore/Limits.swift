@@ -231,9 +231,9 @@ public enum Limits {
     static let pathRetry = TimeSpan.seconds(1)
     /// Without a sign of life from the last hop of a circuit for so long, ± 25 %, it is asked for one: while packets go, or went a
     /// moment ago, and else.
-    static let vigilBusy = TimeSpan.milliseconds(300)
+    static let vigilBusy = TimeSpan.milliseconds(750)
     static let vigilIdle = TimeSpan.seconds(5)
-    static let vigilBusyFor = TimeSpan.seconds(3)
+    static let vigilBusyFor = TimeSpan.seconds(10)
     /// How long the first question waits: three round trips, at least and at most so long.
     static let vigilAnswer = TimeSpan.milliseconds(300)
     static let vigilLongestAnswer = TimeSpan.seconds(2)
