@@ -66,8 +66,7 @@ enum RelayProperty {
                 }
                 let onLink = CircuitPlace(outer: circuit.link, id: onward.id)
                 guard !relay.isUsed(onLink) else { continue }
-                guard let held = relay[place] else { continue }
-                _ = relay.open(held, onward: onLink, now: now)
+                _ = relay.open(place, onward: onLink, now: now)
                 model.circuits[place]?.onward = onLink
                 model.circuits[place]?.until = nil
                 model.circuits[place]?.used = now
