@@ -84,9 +84,11 @@ extension NamespaceTests {
                 let all = try traffic(whole)
                 let final = Self.buckets.union(Self.handshakes).union([Self.pathMTU])
                 #expect(Set(all.tunnelSizes.keys).isSubset(of: final.union(Self.surveyed)), "\(all.tunnelSizes)")
-                // A renewal may have a token, which needs no datagrams of 128 bytes.
+                // A renewal may have a token, which needs no datagrams of 128 bytes. No IP packet fits the smallest bucket:
+                // what it has is cover traffic, and chance may draw none in so short a time.
                 let sizes = Set(late.tunnelSizes.keys)
-                #expect(sizes.union([128]) == final, "\(late.tunnelSizes)")
+                #expect(sizes.union([128, 64]) == final, "\(late.tunnelSizes)")
+                #expect(all.tunnelSizes[64] != nil, "\(all.tunnelSizes)")
                 #expect((late.tunnelSizes[Self.pathMTU] ?? 0) > 1000, "\(late.tunnelSizes)")
                 #expect(late.foreign.isEmpty, "\(late.foreign)")
             }
