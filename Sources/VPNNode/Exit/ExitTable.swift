@@ -132,8 +132,10 @@ struct ExitTable: Sendable, Hashable {
                 "fib daddr type { local, broadcast, multicast, anycast } \(family.destination) != @host\(family.digit) counter drop"
             )
             if newConnectionsPerSecond > 0 {
+                // A connection counts by its first packet: once that has passed it is confirmed, and stays new for as long as nobody
+                // answers.
                 rules.append(
-                    "ct state new add @newcomers\(family.digit) { \(family.source) limit rate over "
+                    "ct state new ct status ! confirmed add @newcomers\(family.digit) { \(family.source) limit rate over "
                         + "\(newConnectionsPerSecond)/second burst \(newConnectionsPerSecond * 4) packets } counter drop"
                 )
             }
