@@ -6,11 +6,11 @@ import Glibc
 
 private let names = FuzzTarget.allCases.map(\.rawValue) + TextFuzzTarget.allCases.map(\.rawValue)
 
-private let target: (name: String, run: ([UInt8]) throws -> Void) = {
+private let target: (name: String, run: @Sendable ([UInt8]) throws -> Void) = {
     // SAFETY: nobody changes the environment of this process.
     let name = unsafe getenv("PQVPN_FUZZ_TARGET").map { unsafe String(cString: $0) } ?? ""
-    if let target = FuzzTarget(rawValue: name) { return (name, target.run) }
-    if let target = TextFuzzTarget(rawValue: name) { return (name, target.run) }
+    if let target = FuzzTarget(rawValue: name) { return (name, { try target.run($0) }) }
+    if let target = TextFuzzTarget(rawValue: name) { return (name, { try target.run($0) }) }
     guard name == "list" else { fatalError("PQVPN_FUZZ_TARGET is one of \(names)") }
     for name in names { print(name) }
     fflush(nil)

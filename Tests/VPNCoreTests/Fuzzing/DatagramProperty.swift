@@ -161,7 +161,7 @@ enum DatagramProperty {
         guard let message else { return }
         let again = message.encoded(macKey: key)
         try FuzzFinding.unless(
-            again[..<56] == bytes[..<56] && again.count == 1232 && isZero(again, 72..<1232), "INFO_REQ, encoded")
+            again[4..<56] == bytes[4..<56] && again.count == 1232 && isZero(again, 72..<1232), "INFO_REQ, encoded")
         try FuzzFinding.unless(InfoRequest.isAuthentic(again, macKey: key), "INFO_REQ \(again) is not authentic")
         try FuzzFinding.unless(
             !InfoRequest.isAuthentic(other(again, 0..<72, &input), macKey: key), "INFO_REQ \(again), changed")

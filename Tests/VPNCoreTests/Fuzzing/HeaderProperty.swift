@@ -33,7 +33,7 @@ enum HeaderProperty {
         case .outer where bytes.count >= 16:
             bytes[0] = 1
             bytes.replaceSubrange(2..<4, with: PacketModel.bytes(UInt16(bytes.count - 16)))
-        case .frame: (bytes[1], bytes[2]) = (0, 0)
+        case .frame: bytes[2] = 0
         default: break
         }
     }
@@ -78,15 +78,20 @@ enum HeaderProperty {
         let verdict = guarded.access { Frame.decode($0, $1) }
         let length = bytes.count >= 4 ? PacketModel.number(bytes, 2) : 0
         let isGood =
-            bytes.count >= 4 + length && bytes[1] == 0 && FrameType(rawValue: bytes[0]) != nil
+            bytes.count >= 4 + length && (bytes[1] == 0 || bytes[0] == FrameType.ip.rawValue)
+            && FrameType(rawValue: bytes[0]) != nil
             && bytes[(4 + length)...].allSatisfy { $0 == 0 }
         guard case .frame(let frame) = verdict else { return try FuzzFinding.unless(!isGood, "refused: \(bytes)") }
         try FuzzFinding.unless(
-            isGood && frame.type.rawValue == bytes[0] && frame.payload == front + 4..<front + 4 + length,
+            isGood && frame.type.rawValue == bytes[0] && frame.skipped == bytes[1]
+                && frame.payload == front + 4..<front + 4 + length,
             "\(frame) of \(bytes)")
         // Header and padding come again where they are written again.
         for place in guarded.range where !frame.payload.contains(place) { guarded.buffer[place] = 0xDD }
-        guarded.access { Frame.encode(frame.type, &$0, payload: frame.payload, plaintextEnd: $1.upperBound) }
+        guarded.access {
+            Frame.encode(
+                frame.type, &$0, payload: frame.payload, plaintextEnd: $1.upperBound, skipped: frame.skipped)
+        }
         try FuzzFinding.unless(guarded.isGuardIntact && guarded.packet == bytes, "\(frame) of \(bytes), encoded")
     }
 

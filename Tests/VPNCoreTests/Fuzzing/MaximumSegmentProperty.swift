@@ -35,11 +35,15 @@ enum MaximumSegmentProperty {
 
     private static func compare(_ before: [UInt8], _ after: [UInt8], mtu: Int) throws {
         let limit = min(0xFFFF, mtu - (before[0] >> 4 == 4 ? 40 : 60))
-        guard let (start, place) = option(of: before), limit > 0, PacketModel.number(before, place) > limit else {
+        let (start, all) = options(of: before)
+        let places = limit > 0 ? all.filter { PacketModel.number(before, $0) > limit } : []
+        guard !places.isEmpty else {
             return try FuzzFinding.unless(before == after, "\(before) became \(after)")
         }
         var expected = before
-        expected.replaceSubrange(place..<place + 2, with: PacketModel.bytes(UInt16(limit)))
+        for place in places {
+            expected.replaceSubrange(place..<place + 2, with: PacketModel.bytes(UInt16(limit)))
+        }
         // What the checksum is then is told by whether it holds.
         expected.replaceSubrange(start + 16..<start + 18, with: after[start + 16..<start + 18])
         try FuzzFinding.unless(after == expected, "\(before) became \(after), limit \(limit)")
@@ -47,11 +51,12 @@ enum MaximumSegmentProperty {
         try FuzzFinding.unless(holds[0] == holds[1], "the checksum of \(before) became that of \(after)")
     }
 
-    /// Where the TCP header and the value of the MSS option lie; nil if this is no SYN with one.
-    private static func option(of packet: [UInt8]) -> (start: Int, place: Int)? {
+    /// Where the TCP header of a SYN and the values of its MSS options lie: receivers differ in which one they obey.
+    private static func options(of packet: [UInt8]) -> (start: Int, places: [Int]) {
         guard let (start, isTCP) = PacketModel.transport(of: packet), isTCP, packet[start + 13] & 2 != 0 else {
-            return nil
+            return (0, [])
         }
+        var places: [Int] = []
         let end = start + Int(packet[start + 12] >> 4) * 4
         var options = packet[(start + 20)..<end]
         while let kind = options.first, kind != 0 {
@@ -59,12 +64,15 @@ enum MaximumSegmentProperty {
                 options.removeFirst()
                 continue
             }
-            guard options.count >= 2 else { return nil }
+            guard options.count >= 2 else { break }
             let length = Int(options[options.startIndex + 1])
-            if kind == 2 { return length == 4 && options.count >= 4 ? (start, options.startIndex + 2) : nil }
-            guard length >= 2 else { return nil }
+            if kind == 2 {
+                guard length == 4, options.count >= 4 else { break }
+                places.append(options.startIndex + 2)
+            }
+            guard length >= 2 else { break }
             options = options.dropFirst(length)
         }
-        return nil
+        return (start, places)
     }
 }

@@ -18,7 +18,7 @@ enum MessageProperty {
     }
 
     /// So many bytes that begin as the input says; some are changed.
-    private static func bytes(_ input: inout FuzzInput, sizes: [Int], start: [UInt8], zeros: Range<Int>? = nil)
+    private static func made(_ input: inout FuzzInput, sizes: [Int], start: [UInt8], zeros: Range<Int>? = nil)
         -> [UInt8]
     {
         let kind = input.byte()
@@ -32,7 +32,7 @@ enum MessageProperty {
 
     private static func checkS1(_ input: inout FuzzInput) throws {
         let start = [1, 1, input.byte() & 3, 0] + input.take(20)
-        let bytes = bytes(&input, sizes: [8064, 12_672], start: start)
+        let bytes = made(&input, sizes: [8064, 12_672], start: start)
         let message = S1Message(bytes)
         let isGood =
             (bytes.count == 8064 || bytes.count == 12_672) && bytes[0] == 1 && bytes[1] == 1
@@ -48,7 +48,7 @@ enum MessageProperty {
 
     private static func checkS2(_ input: inout FuzzInput) throws {
         let start = [1, 1, input.byte() & 3, input.byte() & 1] + input.take(8)
-        let bytes = bytes(&input, sizes: [8344], start: start)
+        let bytes = made(&input, sizes: [8344], start: start)
         let message = S2Message(bytes)
         let isGood =
             bytes.count == 8344 && bytes[0] == 1 && bytes[1] == 1 && (bytes[2] == 1 || bytes[2] == 2) && bytes[3] <= 1
@@ -65,10 +65,11 @@ enum MessageProperty {
 
     private static func checkPayload1(_ input: inout FuzzInput) throws {
         let kind = input.byte() & 3
-        let start = input.take(4) + pattern[4..<32] + [kind, 0, 0, 1] + input.take(12)
+        var start = input.take(4) + pattern[4..<32]
+        start += [kind, 0, 0, 1] + input.take(12)
         let (size, keys, padding) = kind == 0 ? (4759, 0, 20) : (9367, 4321, 307)
         let gap = 48 + keys..<48 + keys + padding
-        let bytes = bytes(&input, sizes: [size], start: start, zeros: gap)
+        let bytes = made(&input, sizes: [size], start: start, zeros: gap)
         let decoded = S1Payload.decode(bytes)
         var isGood = bytes.count == 4759 || bytes.count == 9367
         if isGood {
@@ -85,7 +86,7 @@ enum MessageProperty {
 
     private static func checkPayload2(_ input: inout FuzzInput) throws {
         let start = pattern[..<32] + input.take(12) + [0, input.byte() | 1, input.byte(), input.byte() & 3]
-        let bytes = bytes(&input, sizes: [5035], start: Array(start), zeros: 48..<344)
+        let bytes = made(&input, sizes: [5035], start: Array(start), zeros: 48..<344)
         let decoded = S2Payload.decode(bytes)
         let isGood =
             bytes.count == 5035 && bytes[45] & 1 == 1 && bytes[46] & 1 == 1 && (bytes[47] == 1 || bytes[47] == 3)

@@ -159,7 +159,7 @@ enum OrderProperty {
                     let lie = RepairMessage(input.take(20) + [UInt8](repeating: kind, count: 3 + Int(kind >> 3)))
                 {
                     var lie = lie
-                    if kind & 4 == 0 { lie.first = counter &- UInt64(kind >> 3) }
+                    if kind & 4 == 0 { lie.first = counter - min(counter, UInt64(kind >> 3)) }
                     try look(decoder.received(lie))
                 }
             }

@@ -60,7 +60,9 @@ enum ReassemblyProperty {
             if kind & 0x0C == 0x0C {
                 switch input.byte() & 7 {
                 case 0: fragment.cookie[3] ^= 1
-                case 1: fragment.shape = FragmentShape(total: fragment.shape.total, count: 16 - fragment.index)
+                case 1:
+                    fragment.shape = FragmentShape(total: fragment.shape.total, count: 16 - fragment.index)
+                    fragment.chunk = [UInt8](repeating: 1, count: fragment.shape.chunk)
                 case 2: fragment.index = min(Int(input.byte() & 15), fragment.shape.count - 1)
                 default: fragment.chunk[input.number(below: fragment.chunk.count)] ^= input.byte()
                 }
