@@ -3,11 +3,12 @@
 import Foundation
 
 enum Figures {
-    /// One line, and `name value unit`, tab-separated, at the end of the file that `PQVPN_FIGURES` names.
+    /// One line, and for each figure `suite name value unit`, tab-separated, at the end of the file that `PQVPN_RESULTS` names:
+    /// scripts/assurance collects them.
     static func tell(_ suite: String, _ figures: [(name: String, value: Int, unit: String)]) {
         print("\(suite): " + figures.map { "\($0.value) \($0.unit)" }.joined(separator: ", "))
-        guard let path = ProcessInfo.processInfo.environment["PQVPN_FIGURES"] else { return }
-        let lines = figures.map { "\(suite).\($0.name)\t\($0.value)\t\($0.unit)\n" }.joined()
+        guard let path = ProcessInfo.processInfo.environment["PQVPN_RESULTS"] else { return }
+        let lines = figures.map { "\(suite)\t\($0.name)\t\($0.value)\t\($0.unit)\n" }.joined()
         if !FileManager.default.fileExists(atPath: path) {
             _ = FileManager.default.createFile(atPath: path, contents: nil)
         }

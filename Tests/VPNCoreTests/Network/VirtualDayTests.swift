@@ -110,7 +110,7 @@ extension NetworkPlan {
             #expect(late <= early + early / 4 + 4, "\(kind): \(censuses.map { $0.all[kind] })")
         }
         Figures.tell(
-            "virtual_day",
+            "day",
             [
                 ("hours", Self.hours, "virtual hours"), ("packets", sent.count, "packets"),
                 ("lost_in_outages", lost.count - unexcused.count, "lost in outages"),
