@@ -64,6 +64,9 @@ public struct CircuitPlace: Hashable, Sendable {
     /// Both numbers in one, never 0: 0 stands for UDP where sessions and places are compared.
     @inline(__always)
     var key: UInt64 { UInt64(outer + 1) << 32 | UInt64(id) }
+
+    @inline(__always)
+    init(key: UInt64) { self.init(outer: Int(key >> 32) - 1, id: UInt32(truncatingIfNeeded: key)) }
 }
 
 /// The way a datagram came or goes.

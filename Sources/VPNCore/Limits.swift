@@ -206,8 +206,9 @@ public enum Limits {
     static let smallestCircuitDatagram = 872
     /// payload1's mtu of every anonymous initiator, so that none tells its depth: the least that carries IPv6.
     static let anonymousMTU: UInt16 = 1280
-    /// EXTEND is said again after 1, 2 and 4 s.
-    static let extendRepeats: [TimeSpan] = [.seconds(1), .seconds(2), .seconds(4)]
+    /// EXTEND is said again after so long: it crosses one hop more each time, and a few lossy ones leave little of a question and its
+    /// answer.
+    static let extendRepeats = [500, 1000, 1500, 2000, 3000, 4000, 5000, 6000].map { TimeSpan.milliseconds($0) }
     /// An EXTEND without an answer is given up then.
     static let extendWait = TimeSpan.seconds(8)
     /// A relay waits so long for its link: its answer has to travel, too.
@@ -231,9 +232,9 @@ public enum Limits {
     static let pathRetry = TimeSpan.seconds(1)
     /// Without a sign of life from the last hop of a circuit for so long, ± 25 %, it is asked for one: while packets go, or went a
     /// moment ago, and else.
-    static let vigilBusy = TimeSpan.milliseconds(750)
+    static let vigilBusy = TimeSpan.milliseconds(300)
     static let vigilIdle = TimeSpan.seconds(5)
-    static let vigilBusyFor = TimeSpan.seconds(10)
+    static let vigilBusyFor = TimeSpan.seconds(3)
     /// How long the first question waits: three round trips, at least and at most so long.
     static let vigilAnswer = TimeSpan.milliseconds(300)
     static let vigilLongestAnswer = TimeSpan.seconds(2)
@@ -379,7 +380,7 @@ public enum Limits {
     static let leaseQuarantine = TimeSpan.seconds(60)
     /// Name servers in a lease: resolv.conf has room for three.
     public static let leaseServers = 4
-    /// A guest asks for its lease, and again after 1, 2 and 4 s; after 8 s it gives up.
+    /// A guest asks for its lease, and again as often as EXTEND is said; after 8 s it gives up.
     static let leaseRepeats = extendRepeats
     static let leaseWait = extendWait
 

@@ -76,6 +76,7 @@ import Testing
                 "peers", "logging.level", "security.handshake_per_minute_per_ip", "relay.enabled",
                 "relay.accept_circuits",
                 "relay.max_circuits", "relay.max_circuits_per_peer", "relay.bytes_per_second_per_peer",
+                "relay.bytes_per_second", "relay.bytes_per_second_per_link",
             ])
         let old = try load("").configuration
         let new = try load(

@@ -25,15 +25,16 @@ struct CircuitVigil {
     /// - Parameters:
     ///   - heard: when something came last.
     ///   - used: when a packet went or came last.
-    ///   - roundTrip: what an answer takes, as far as that is known.
+    ///   - roundTrip: what an answer took; nil where none came yet, and it may take as long as any.
     ///   - random: for the next interval.
     mutating func step(
         now: Instant, heard: Instant, used: Instant, roundTrip: TimeSpan?, random: UInt8
     ) -> Step {
         guard now >= due else { return .wait }
         if asked > 0, heard >= askedFirst { (asked, doubted) = (0, nil) }
-        let patience = min(
-            max(Limits.vigilAnswer, (roundTrip ?? .zero) * 3), Limits.vigilLongestAnswer)
+        let patience =
+            roundTrip.map { min(max(Limits.vigilAnswer, $0 * 3), Limits.vigilLongestAnswer) }
+            ?? Limits.vigilLongestAnswer
         if asked == 0 {
             let isBusy = now.since(used) < Limits.vigilBusyFor
             let next = heard + jittered(isBusy ? Limits.vigilBusy : Limits.vigilIdle)

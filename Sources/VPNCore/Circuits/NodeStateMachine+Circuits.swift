@@ -216,11 +216,11 @@ extension NodeStateMachine {
         if circuit.readySince == nil { circuit.readySince = now }
         if circuit.request.hops.count > 1 {
             let random = cryptography.randomBytes(8).u64(at: 0)
-            circuit.replaceAt =
-                now + Limits.circuitLife
-                + TimeSpan(nanoseconds: random % (Limits.circuitLifeSpread.nanoseconds + 1))
+            circuit.replaceAt = replacement(of: path, random: random, now: now)
             circuits.paths[path.number]?.vigil = CircuitVigil(now: now, jitter: UInt8(truncatingIfNeeded: random >> 56))
         }
+        // Nothing led to the last hop for a while: it may be another process now, which knows of no lease.
+        let wasCut = replaced.map { circuits.paths[$0]?.machine.stage == .over } ?? true
         if let replaced {
             circuit.draining.append(replaced)
             circuits.paths[replaced]?.machine.drain(now: now)
@@ -230,11 +230,21 @@ extension NodeStateMachine {
         shareEnds(of: circuit.number)
         if replaced != nil {
             emit(.circuit(.replaced(circuit.number, name: name)))
+            if wasCut { confirmLease(circuit.number, now: now) }
         } else {
             let largest = peers[circuit.destination]?.path?.search.current ?? 0
             emit(.circuit(.ready(circuit.number, name: name, hops: circuit.request.hops.count, largest: largest)))
             askForLease(circuit.number, now: now)
         }
+    }
+
+    /// When a path is to be replaced: after 8 to 12 min (§9), and before a session in it ends, since those are not renewed.
+    func replacement(of path: CircuitPath, random: UInt64, now: Instant) -> Instant {
+        let life = now + Limits.circuitLife + TimeSpan(nanoseconds: random % (Limits.circuitLifeSpread.nanoseconds + 1))
+        guard let end = path.slots.dropFirst().compactMap({ peers[$0]?.ring.current?.expires }).min() else {
+            return life
+        }
+        return min(life, now + TimeSpan(nanoseconds: end.since(now).nanoseconds / 2))
     }
 
     // MARK: - The end

@@ -8,9 +8,12 @@ extension NodeStateMachine {
 
     /// Relays for others from now on, under this policy; nil ends that, and every circuit that passes.
     public mutating func enableRelay(_ policy: RelayPolicy?, now: Instant) {
-        relay.policy = policy
         rate.linkLimit = max(1, policy?.handshakesPerMinutePerLink ?? Limits.circuitHandshakesPerMinute)
-        guard policy == nil else { return }
+        if let policy {
+            for (circuit, onward, traffic) in relay.adopt(policy) { pass(circuit.client, onward, traffic) }
+            return
+        }
+        relay.policy = nil
         for circuit in relay.all { end(circuit, .closed, now: now) }
         for slot in peers.keys.sorted() where peers[slot]?.isGuest == true {
             for held in peers[slot]?.ring.all ?? [] { retire(held, of: slot, .closedHere) }
@@ -128,10 +131,13 @@ extension NodeStateMachine {
     private mutating func open(_ circuit: RelayStateMachine.Circuit, now: Instant) {
         guard let peer = peers[circuit.link], !peer.isDegraded else { return end(circuit, .lost, now: now) }
         let onward = freshPlace(in: circuit.link, as: ownID, with: circuit.target)
-        let traffic = relay.open(circuit.client, onward: onward, now: now)
-        push(.dataPlane(.relay(circuit.client, to: onward, traffic)))
-        push(.dataPlane(.relay(onward, to: circuit.client, traffic)))
-        if let circuit = relay[circuit.client] { answer(circuit, now: now) }
+        pass(circuit.client, onward, relay.open(circuit, onward: onward, now: now))
+        answer(circuit, now: now)
+    }
+
+    private mutating func pass(_ client: CircuitPlace, _ onward: CircuitPlace, _ traffic: RelayedTraffic) {
+        push(.dataPlane(.relay(client, to: onward, traffic)))
+        push(.dataPlane(.relay(onward, to: client, traffic)))
     }
 
     private mutating func answer(_ circuit: RelayStateMachine.Circuit, now: Instant) {

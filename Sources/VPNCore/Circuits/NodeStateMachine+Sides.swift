@@ -106,8 +106,8 @@ extension NodeStateMachine {
     mutating func sideReady(_ path: CircuitPath, _ circuit: OwnCircuit, now: Instant) {
         praise(path, circuit.request)
         let random = cryptography.randomBytes(8).u64(at: 0)
-        circuits.paths[path.number]?.replaceAt =
-            now + Limits.circuitLife + TimeSpan(nanoseconds: random % (Limits.circuitLifeSpread.nanoseconds + 1))
+        let due = replacement(of: path, random: random, now: now)
+        circuits.paths[path.number]?.replaceAt = due
         if let place = path.places.last {
             addPatch(.circuit(place), to: circuit.destination, from: now, now: now)
         }

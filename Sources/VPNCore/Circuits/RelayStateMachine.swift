@@ -11,7 +11,9 @@ public struct RelayPolicy: Sendable {
     public var circuits = Limits.relayedCircuits
     /// EXTENDs that one client may begin in a minute; 0 = no limit.
     public var extendsPerMinute = Limits.extendsPerMinute
-    /// Bytes of the datagrams that go on, a second, both ways, of one client and over one link; 0 = no limit. Its circuits share it.
+    /// Bytes of the datagrams that go on, a second, both ways: in all, of one client, and over one link; 0 = no limit. Circuits share
+    /// them.
+    public var bytesPerSecond: UInt64 = 0
     public var bytesPerSecondPerClient: UInt64 = 0
     public var bytesPerSecondPerLink: UInt64 = 0
     /// Callers by circuits at a time.
@@ -32,11 +34,16 @@ struct RelayStateMachine {
         case open(CircuitPlace, RelayedTraffic)
     }
 
-    struct Circuit {
+    /// One object, so that tables of them are short.
+    final class Circuit {
         /// Where its EXTEND came.
         let client: CircuitPlace
         let target: PeerID
-        var stage: Stage
+        fileprivate(set) var stage: Stage
+
+        init(client: CircuitPlace, target: PeerID, stage: Stage) {
+            (self.client, self.target, self.stage) = (client, target, stage)
+        }
 
         /// The peer that it goes on to.
         var link: PeerSlot {
@@ -52,11 +59,13 @@ struct RelayStateMachine {
     var policy: RelayPolicy?
     /// By the client's place.
     private var circuits: [CircuitPlace: Circuit] = [:]
-    /// Onward place → client's place.
-    private var clients: [CircuitPlace: CircuitPlace] = [:]
+    /// The same by the place where they go on.
+    private var onwards: [CircuitPlace: Circuit] = [:]
     private var counts: [PeerSlot: (asClient: Int, asLink: Int)] = [:]
     /// EXTENDs of the last minute.
     private var extends: [PeerSlot: [Instant]] = [:]
+    /// Of what is limited; of all circuits where no peer is named.
+    private var wholeAllowance: RelayAllowance?
     private var clientAllowances: [PeerSlot: RelayAllowance] = [:]
     private var linkAllowances: [PeerSlot: RelayAllowance] = [:]
 
@@ -83,9 +92,9 @@ struct RelayStateMachine {
     subscript(place: CircuitPlace) -> Circuit? { circuits[place] }
 
     /// The circuit that passes here, from whichever side.
-    func circuit(at place: CircuitPlace) -> Circuit? { circuits[place] ?? clients[place].flatMap { circuits[$0] } }
+    func circuit(at place: CircuitPlace) -> Circuit? { circuits[place] ?? onwards[place] }
 
-    func isUsed(_ place: CircuitPlace) -> Bool { circuits[place] != nil || clients[place] != nil }
+    func isUsed(_ place: CircuitPlace) -> Bool { circuits[place] != nil || onwards[place] != nil }
 
     func usesLink(_ slot: PeerSlot) -> Bool { counts[slot].map { $0.asLink > 0 } ?? false }
 
@@ -138,20 +147,46 @@ struct RelayStateMachine {
     }
 
     /// The link is there; what the workers are to count with.
-    mutating func open(_ client: CircuitPlace, onward: CircuitPlace, now: Instant) -> RelayedTraffic {
-        let policy = policy ?? RelayPolicy()
-        func allowance(_ table: inout [PeerSlot: RelayAllowance], _ slot: PeerSlot, _ limit: UInt64) -> RelayAllowance {
-            if let known = table[slot] { return known }
-            let new = RelayAllowance(bytesPerSecond: limit)
-            table[slot] = new
-            return new
-        }
-        let traffic = RelayedTraffic(
-            client: allowance(&clientAllowances, client.outer, policy.bytesPerSecondPerClient),
-            link: allowance(&linkAllowances, onward.outer, policy.bytesPerSecondPerLink), now: now)
-        circuits[client]?.stage = .open(onward, traffic)
-        clients[onward] = client
+    mutating func open(_ circuit: Circuit, onward: CircuitPlace, now: Instant) -> RelayedTraffic {
+        let traffic = RelayedTraffic(shares(from: circuit.client.outer, to: onward.outer), now: now)
+        circuit.stage = .open(onward, traffic)
+        onwards[onward] = circuit
         return traffic
+    }
+
+    /// A circuit's share of each of what the policy limits.
+    private mutating func shares(from client: PeerSlot, to link: PeerSlot) -> [RelayShare] {
+        guard let policy else { return [] }
+        func share(_ known: inout RelayAllowance?, _ limit: UInt64) -> RelayShare? {
+            if limit == 0 { return nil }
+            let allowance = known ?? RelayAllowance(bytesPerSecond: limit)
+            known = allowance
+            return RelayShare(of: allowance)
+        }
+        return [
+            share(&wholeAllowance, policy.bytesPerSecond),
+            share(&clientAllowances[client], policy.bytesPerSecondPerClient),
+            share(&linkAllowances[link], policy.bytesPerSecondPerLink),
+        ].compactMap { $0 }
+    }
+
+    /// Another policy. Where other rates come with it, what workers are to count with from now on.
+    mutating func adopt(_ policy: RelayPolicy) -> [(Circuit, onward: CircuitPlace, RelayedTraffic)] {
+        func rates(_ policy: RelayPolicy?) -> [UInt64] {
+            policy.map { [$0.bytesPerSecond, $0.bytesPerSecondPerClient, $0.bytesPerSecondPerLink] } ?? []
+        }
+        let isSame = rates(self.policy) == rates(policy)
+        self.policy = policy
+        if isSame { return [] }
+        (wholeAllowance, clientAllowances, linkAllowances) = (nil, [:], [:])
+        var changed: [(Circuit, onward: CircuitPlace, RelayedTraffic)] = []
+        for circuit in all {
+            guard case .open(let onward, let old) = circuit.stage else { continue }
+            let traffic = RelayedTraffic(shares(from: circuit.client.outer, to: onward.outer), after: old)
+            circuit.stage = .open(onward, traffic)
+            changed.append((circuit, onward, traffic))
+        }
+        return changed
     }
 
     mutating func remove(_ circuit: Circuit) {
@@ -160,7 +195,7 @@ struct RelayStateMachine {
             carried.packets &+= traffic.packets
             carried.bytes &+= traffic.bytes
         }
-        if let onward = circuit.onward { clients[onward] = nil }
+        if let onward = circuit.onward { onwards[onward] = nil }
         counts[circuit.client.outer]?.asClient -= 1
         counts[circuit.link]?.asLink -= 1
         for slot in [circuit.client.outer, circuit.link] {

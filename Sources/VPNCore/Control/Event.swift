@@ -12,6 +12,11 @@ public struct HandshakeID: Hashable, Sendable, CustomStringConvertible {
 /// A session as people see it.
 public struct SessionSummary: Sendable {
     public let handshake: HandshakeID
+    /// UDP payload of all fragments of S1 and S2, headers included.
+    public let s1Bytes: UInt16
+    public let s2Bytes: UInt16
+    /// What the other end said its tunnel MTU is.
+    public let peerMTU: UInt16
     /// 16 bytes, the same at both ends (`sid=` in logs).
     public let sessionID: [UInt8]
     public let peer: PeerID
@@ -22,11 +27,6 @@ public struct SessionSummary: Sendable {
     public let cipher: PacketCipher
     /// From the first datagram of the handshake to its end, at this node.
     public let duration: TimeSpan
-    /// UDP payload of all fragments of S1 and S2, headers included.
-    public let s1Bytes: Int
-    public let s2Bytes: Int
-    /// What the other end said its tunnel MTU is.
-    public let peerMTU: Int
     /// Whether a secret of the association's handshake before went into this one (next_psk).
     public let isChained: Bool
     /// §2: the other end's Ed25519 signature did not verify, and its pin lets ML-DSA alone do. No relay and no exit rights.

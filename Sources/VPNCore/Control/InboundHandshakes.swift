@@ -160,6 +160,8 @@ struct InboundHandshakes {
         guard let due = deadline, due <= now else { return 0 }
         let old = entries.filter { $0.value.expires <= now }.map(\.key)
         for key in old { remove(key) }
+        // A table keeps the room that its fullest moment took.
+        if entries.isEmpty { entries = [:] }
         deadline = entries.values.lazy.map(\.expires).min()
         return old.count
     }

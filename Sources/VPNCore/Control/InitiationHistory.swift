@@ -3,8 +3,15 @@
 
 /// The h4 of recent S1 messages, oldest out first.
 struct InitiationHistory {
-    private var known: Set<[UInt8]> = []
-    private var order: [(hash: [UInt8], issued: UInt32)] = []
+    /// The first 16 bytes of an h4, of its 64: as many as nobody finds twice.
+    private struct Name: Hashable {
+        let high, low: UInt64
+
+        init(_ hash: [UInt8]) { (high, low) = (hash.u64(at: 0), hash.u64(at: 8)) }
+    }
+
+    private var known: Set<Name> = []
+    private var order: [(name: Name, issued: UInt32)] = []
     private var head = 0
     /// Cookies issued before this are refused once anything was evicted: its S1 might have been seen and forgotten.
     private var refusedBefore: UInt32 = 0
@@ -16,7 +23,7 @@ struct InitiationHistory {
 
     /// What is known of the S1 with this h4 whose cookie was issued at `issued` seconds; records nothing.
     func verdict(_ hash: [UInt8], issued: UInt32) -> Verdict {
-        if known.contains(hash) { return .replayed }
+        if known.contains(Name(hash)) { return .replayed }
         return issued < refusedBefore ? .forgotten : .fresh
     }
 
@@ -28,7 +35,7 @@ struct InitiationHistory {
         if known.count >= capacity {
             let evicted = order[head]
             head += 1
-            known.remove(evicted.hash)
+            known.remove(evicted.name)
             refusedBefore = max(refusedBefore, evicted.issued + 1)
             if head > capacity {
                 order.removeFirst(head)
@@ -36,8 +43,8 @@ struct InitiationHistory {
             }
             if issued < refusedBefore { return .forgotten }
         }
-        known.insert(hash)
-        order.append((hash, issued))
+        known.insert(Name(hash))
+        order.append((Name(hash), issued))
         return .fresh
     }
 }

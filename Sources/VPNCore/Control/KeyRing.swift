@@ -17,9 +17,9 @@ struct HeldSession {
     /// Since when it only receives; nil while it is sent on.
     var replaced: Instant?
     /// What its handshake mixed and what it left, until the session is confirmed.
-    var chained: (used: PresharedKey?, next: PresharedKey)?
+    @Rare var chained: (used: PresharedKey?, next: PresharedKey)? = nil
     /// It was begun with an invitation that is not used up yet: until it is, the session carries nothing.
-    var claim: InvitationClaim?
+    @Rare var claim: InvitationClaim? = nil
 }
 
 /// Current is what is sent on. A responder's new session waits in `next` until its first valid DATA proves that the

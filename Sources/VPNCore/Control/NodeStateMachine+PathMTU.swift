@@ -12,7 +12,7 @@ extension NodeStateMachine {
         if let path = peers[slot]?.path, path.carrier == carrier, path.search.ceiling == ceiling { return }
         let search = PathMTUSearch(
             ceiling: ceiling, isV4: carrier.endpoint?.isV4 ?? true, narrows: !parameters.padding.hidesSizes, now: now)
-        peers[slot]?.path = PeerPath(carrier: carrier, search: search, told: search.current)
+        peers[slot]?.path = PeerPath(carrier: carrier, told: search.current, search: search)
         limitPackets(slot)
         advancePath(slot, now: now)
     }
@@ -85,6 +85,6 @@ extension NodeStateMachine {
 /// A peer's path: what carries it, the search, and what the packet workers were told.
 struct PeerPath {
     let carrier: Carrier
+    @Short var told: Int
     var search: PathMTUSearch
-    var told: Int
 }

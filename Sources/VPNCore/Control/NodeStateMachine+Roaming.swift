@@ -94,6 +94,6 @@ extension NodeStateMachine {
         push(.dataPlane(.move(slot, carrier)))
         moveFirstPatch(slot, to: carrier)
         guard let current = peers[slot]?.ring.current else { return }
-        searchPath(slot, over: carrier, peerMTU: current.summary.peerMTU, now: now)
+        searchPath(slot, over: carrier, peerMTU: Int(current.summary.peerMTU), now: now)
     }
 }

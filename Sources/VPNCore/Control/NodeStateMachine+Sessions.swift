@@ -29,11 +29,11 @@ extension NodeStateMachine {
             opened.secrets, slot: slot, localIndex: index, remoteIndex: opened.senderIndex, role: .initiator,
             carrier: carrier, now: now)
         let summary = SessionSummary(
-            handshake: HandshakeID(index), sessionID: session.id, peer: responder.peerID, peerName: peer.name,
-            slot: slot,
-            role: .initiator, carrier: carrier, cipher: opened.secrets.cipher, duration: now.since(machine.started),
-            s1Bytes: machine.bytesSent, s2Bytes: machine.bytesReceived, peerMTU: Int(opened.payload.mtu),
-            isChained: opened.usedKey != nil, isDegraded: opened.grade == .degraded,
+            handshake: HandshakeID(index), s1Bytes: UInt16(clamping: machine.bytesSent),
+            s2Bytes: UInt16(clamping: machine.bytesReceived), peerMTU: opened.payload.mtu, sessionID: session.id,
+            peer: responder.peerID, peerName: peer.name, slot: slot, role: .initiator, carrier: carrier,
+            cipher: opened.secrets.cipher, duration: now.since(machine.started), isChained: opened.usedKey != nil,
+            isDegraded: opened.grade == .degraded,
             speaksDirectory: Capabilities(rawValue: opened.payload.capabilities).contains(.directory))
         let lifetime = min(parameters.rekeyInterval, .seconds(Int(opened.payload.lifetime)))
         let held = hold(
@@ -67,9 +67,10 @@ extension NodeStateMachine {
             secrets, slot: slot, localIndex: index, remoteIndex: opened.s1.senderIndex, role: .responder,
             carrier: key.carrier, now: now)
         let summary = SessionSummary(
-            handshake: HandshakeID(key.senderIndex), sessionID: session.id, peer: id, peerName: peer.name, slot: slot,
-            role: .responder, carrier: key.carrier, cipher: secrets.cipher, duration: duration, s1Bytes: s1Bytes,
-            s2Bytes: s2Bytes, peerMTU: Int(opened.payload.mtu), isChained: composed.usedKey != nil,
+            handshake: HandshakeID(key.senderIndex), s1Bytes: UInt16(clamping: s1Bytes),
+            s2Bytes: UInt16(clamping: s2Bytes), peerMTU: opened.payload.mtu, sessionID: session.id, peer: id,
+            peerName: peer.name, slot: slot, role: .responder, carrier: key.carrier, cipher: secrets.cipher,
+            duration: duration, isChained: composed.usedKey != nil,
             isDegraded: composed.grade == .degraded,
             speaksDirectory: Capabilities(rawValue: opened.payload.capabilities).contains(.directory))
         var held = hold(
@@ -238,7 +239,7 @@ extension NodeStateMachine {
         peers[slot]?.move = nil
         push(.dataPlane(.activate(held.session, carrier)))
         touch(slot)
-        searchPath(slot, over: carrier, peerMTU: held.summary.peerMTU, now: now)
+        searchPath(slot, over: carrier, peerMTU: Int(held.summary.peerMTU), now: now)
         beginQuilt(slot, now: now)
     }
 

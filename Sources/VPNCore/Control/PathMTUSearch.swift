@@ -19,18 +19,18 @@ struct PathMTUSearch {
     }
 
     /// The longest packet that both interfaces take.
-    let ceiling: Int
+    @Short private(set) var ceiling: Int
     /// What a packet may be now.
-    private(set) var current: Int
-    /// When `advance` has something to do.
-    private(set) var deadline: Instant
+    @Short private(set) var current: Int
     /// The longest that is known to arrive; 0 before the first answer.
-    private var verified = 0
-    private var phase = Phase.survey(attempt: 0)
-    private var outstanding: [Probe] = []
-    private let common: [Int]
+    @Short private var verified = 0
+    private let isV4: Bool
     /// Whether sizes between the common ones are looked for.
     private let narrows: Bool
+    /// When `advance` has something to do.
+    private(set) var deadline: Instant
+    private var phase = Phase.survey(attempt: 0)
+    private var outstanding: [Probe] = []
     private var nextClimb: Instant
     /// When the current size was last known to arrive.
     private var confirmed = Instant.origin
@@ -46,11 +46,11 @@ struct PathMTUSearch {
     ///
     /// - Parameter narrows: false asks for common sizes alone, so that no other size is ever seen.
     init(ceiling: Int, isV4: Bool, narrows: Bool = true, now: Instant) {
-        self.ceiling = ceiling
+        _ceiling = Short(wrappedValue: ceiling)
         self.narrows = narrows
         let usual = Limits.innerMTU(path: Limits.usualPathMTU, isV4: isV4)
-        current = min(ceiling, usual)
-        common = Self.commonPaths.map { Limits.innerMTU(path: $0, isV4: isV4) }.filter { $0 < ceiling }
+        _current = Short(wrappedValue: min(ceiling, usual))
+        self.isV4 = isV4
         deadline = now
         nextClimb = now + Limits.pathClimb
     }
@@ -113,6 +113,8 @@ struct PathMTUSearch {
             deadline = now + Limits.pathProbeTimeout
             return ask([middle(high)], nonce)
         case .settled(let attempt):
+            // What was asked before it settled has its answer or has none.
+            if attempt == 0 { outstanding = [] }
             if now >= nextClimb, current < ceiling, isBusy(confirmed) {
                 restart(now)
                 return advance(now: now, isBusy: isBusy, nonce: nonce)
@@ -131,6 +133,10 @@ struct PathMTUSearch {
     }
 
     // MARK: - Steps
+
+    private var common: [Int] {
+        Self.commonPaths.map { Limits.innerMTU(path: $0, isV4: isV4) }.filter { $0 < ceiling }
+    }
 
     private func middle(_ high: Int) -> Int { (verified + high) / 2 }
 

@@ -8,7 +8,7 @@ struct Peer {
         /// Both ends know each other; UDP carries their session.
         case direct
         /// A hop of a circuit that this node built. It is met under throwaway keys, which are made when they are needed.
-        case hop((any IdentitySigner)?)
+        indirect case hop((any IdentitySigner)?)
         /// Whoever came by a circuit, under throwaway keys of its own.
         case guest
     }
@@ -17,6 +17,12 @@ struct Peer {
     var configuration: PeerConfiguration
     /// Configured by the operator, or let in by an invitation; others came by themselves and go with their last session.
     var isConfigured: Bool
+    /// It has told this node, its guest, the inner addresses.
+    var hasLeased = false
+    /// Of the keepalive interval, what is left out at random: 0 … 255 for 0 … 20 %.
+    var keepaliveJitter: UInt8 = 0
+    /// Three questions were missed, and nothing was heard since.
+    var isDown = false
     var place = Place.direct
     /// Who it is; nil until a first contact has told.
     var identity: PeerID?
@@ -24,12 +30,12 @@ struct Peer {
     /// Consecutive handshakes without a session.
     var failures = 0
     /// When to try again after a handshake was given up.
-    var retry: Instant?
+    @Rare var retry: Instant? = nil
     var ring = KeyRing()
     /// Where DATA goes.
     var carrier: Carrier?
     /// Where its handshake goes, if not there as well.
-    var calling: Carrier?
+    @Rare var calling: Carrier? = nil
     /// The association's id (§6): the sessionid of its first handshake.
     var association: [UInt8]?
     /// What is known of the way there; nil before the first session.
@@ -44,37 +50,31 @@ struct Peer {
     var lease: [InterfaceAddress]?
     /// What it was given as a guest of this exit.
     @Rare var exitLease: ExitLease? = nil
-    /// It has told this node, its guest, the inner addresses.
-    var hasLeased = false
     /// The patches of its sessions (§9), by a session's index.
     var quilts: [UInt32: QuiltMaking] = [:]
     /// When this end begins a session of its own, for want of patches in the other end's.
-    var quiltWanted: Instant?
+    @Rare var quiltWanted: Instant? = nil
     /// A carrier that the peer was heard on and that it has to prove.
     @Rare var move: PathMove? = nil
     /// Until when no other carrier is looked at: the peer answered where it was.
     var keptUntil = Instant.origin
     /// Challenges answered in this second.
     var pathAnswers: (second: UInt64, count: Int) = (0, 0)
-    /// Of the keepalive interval, what is left out at random: 0 … 255 for 0 … 20 %.
-    var keepaliveJitter: UInt8 = 0
     /// When the next datagram of cover traffic goes; nil without a session or without such traffic.
-    var cover: Instant?
+    @Rare var cover: Instant? = nil
     /// When the last keepalive request went out, and its timestamp field.
     var keepaliveSent: Instant?
     var keepaliveTimestamp: UInt64 = 0
     /// What the last answer to one took.
     var roundTrip: TimeSpan?
     /// Of the question where it sees this node; nil while none waits for an answer.
-    var viewNonce: UInt64?
+    @Rare var viewNonce: UInt64? = nil
     /// Since when something that we sent has had no answer at all.
     var unansweredSince: Instant?
     /// Questions without an answer since then.
     var missedKeepalives = 0
-    /// Three were missed, and nothing was heard since.
-    var isDown = false
     /// Since when it owes an answer to a circuit's vigil; no circuit is begun there before something is heard.
-    var suspected: Instant?
+    @Rare var suspected: Instant? = nil
 
     init(slot: PeerSlot, configuration: PeerConfiguration, isConfigured: Bool, identity: PeerID?) {
         self.slot = slot

@@ -21,9 +21,11 @@ extension InboundPlane {
     @inline(never)
     mutating func foreign(_ session: SessionReference, _ peer: PeerSlot, _ now: Instant) -> InboundOutcome {
         guard peer < peers.count, peers[peer].isFenced else { return drop(.innerSource) }
-        if now.since(peers[peer].foreign.since) >= Limits.exitForeignWindow { peers[peer].foreign = (now, 0) }
-        peers[peer].foreign.count += 1
-        return peers[peer].foreign.count < Limits.exitForeignSources
+        var known = peers[peer].foreign ?? (now, 0)
+        if now.since(known.since) >= Limits.exitForeignWindow { known = (now, 0) }
+        known.count += 1
+        peers[peer].foreign = known
+        return known.count < Limits.exitForeignSources
             ? drop(.innerSource) : violation(session, .innerSource)
     }
 }

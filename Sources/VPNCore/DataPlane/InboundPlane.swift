@@ -83,12 +83,11 @@ public struct InboundPlane {
         /// Where it is sent to; nil before its first session.
         var carrier: Carrier?
         /// Where else it was heard last, and when that was told.
-        var told: Carrier?
-        var toldAt = Instant.origin
+        @Rare var elsewhere: (carrier: Carrier, told: Instant)? = nil
         /// A guest of this exit.
         var isFenced = false
         /// Packets of a guest with a foreign source, since when.
-        var foreign: (since: Instant, count: Int) = (.origin, 0)
+        @Rare var foreign: (since: Instant, count: Int)? = nil
     }
 
     /// What is left of the train, and how it came.
@@ -279,9 +278,10 @@ public struct InboundPlane {
 
     @inline(never)
     private mutating func noteElsewhere(_ carrier: Carrier, _ slot: PeerSlot, _ train: Train, _ now: Instant) {
-        let isNews = peers[slot].told != carrier || now.since(peers[slot].toldAt) >= Limits.carrierReports
-        guard isNews else { return }
-        (peers[slot].told, peers[slot].toldAt) = (carrier, now)
+        if let known = peers[slot].elsewhere, known.carrier == carrier, now.since(known.told) < Limits.carrierReports {
+            return
+        }
+        peers[slot].elsewhere = (carrier, now)
         bytesFromElsewhere = (0..<opened.count).reduce(0) { $0 + train.datagram($1).count }
     }
 

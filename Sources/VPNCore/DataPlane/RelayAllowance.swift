@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes that one client, or one link, may have relayed in a second (§8), shared out among its circuits. Nothing waits for its turn:
-// what has none is dropped, and it is the circuit that asks for the most which loses.
+// Bytes that all clients, one client, or one link may have relayed in a second (§8), shared out among the circuits. Nothing waits for
+// its turn: what has none is dropped, and it is the circuit that asks for the most which loses.
 
 import Synchronization
 
 /// One circuit's part in an allowance. Workers count.
-struct RelayShare: ~Copyable, Sendable {
+final class RelayShare: Sendable {
+    private let allowance: RelayAllowance
     /// Until when what it had is paid for at the rate of one part.
     fileprivate let paid = Atomic<UInt64>(0)
     /// The span in which it asked last, and for how much.
     fileprivate let span = Atomic<UInt64>(0)
     fileprivate let asked = Atomic<UInt64>(0)
+
+    init(of allowance: RelayAllowance) { self.allowance = allowance }
+
+    /// Whether the circuit may have so many bytes now; counted if it may.
+    func take(_ bytes: Int, now: Instant) -> Bool { allowance.take(bytes, self, now: now) }
 }
 
 /// A rate that is not exceeded by more than a burst, cut into equal parts: into so many that what circuits ask for within one part each
@@ -20,8 +26,8 @@ struct RelayShare: ~Copyable, Sendable {
 ///
 /// Time is in nanoseconds, and bytes are counted as the time that they take at the whole rate.
 final class RelayAllowance: Sendable {
-    /// 0 = no limit.
-    private let bytesPerSecond: UInt64
+    /// Not 0.
+    let bytesPerSecond: UInt64
     /// What may be owed by all of them; what a circuit that was silent may have at once; and how long the parts stay as they are.
     private let burst: UInt64
     private let ownBurst: UInt64
@@ -38,16 +44,15 @@ final class RelayAllowance: Sendable {
     private static let whole: UInt64 = 16
 
     init(bytesPerSecond: UInt64) {
+        precondition(bytesPerSecond > 0, "an allowance of nothing")
         self.bytesPerSecond = bytesPerSecond
-        let bytes = UInt64(Limits.relayBurstBytes) * 1_000_000_000 / max(1, bytesPerSecond)
+        let bytes = UInt64(Limits.relayBurstBytes) * 1_000_000_000 / bytesPerSecond
         span = max(Limits.relayBurst.nanoseconds, bytes)
         burst = 2 * span
         ownBurst = bytes / 2
     }
 
-    /// Whether a circuit may have so many bytes now; counted if it may.
-    func take(_ bytes: Int, _ share: borrowing RelayShare, now: Instant) -> Bool {
-        if bytesPerSecond == 0 { return true }
+    fileprivate func take(_ bytes: Int, _ share: RelayShare, now: Instant) -> Bool {
         let now = now.nanoseconds
         turn(now)
         let cost = UInt64(bytes) &* 1_000_000_000 / bytesPerSecond
@@ -69,7 +74,7 @@ final class RelayAllowance: Sendable {
     }
 
     /// Notes what is asked for, and how much of it lies within one part.
-    private func count(_ cost: UInt64, _ share: borrowing RelayShare, part: UInt64, _ now: UInt64) {
+    private func count(_ cost: UInt64, _ share: RelayShare, part: UInt64, _ now: UInt64) {
         let current = now / span
         if share.span.exchange(current, ordering: .relaxed) != current { share.asked.store(0, ordering: .relaxed) }
         let before = share.asked.wrappingAdd(cost, ordering: .relaxed).oldValue

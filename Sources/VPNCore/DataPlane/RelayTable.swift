@@ -8,24 +8,25 @@ public final class RelayedTraffic: Sendable {
     private let packetCount = Atomic<UInt64>(0)
     private let byteCount = Atomic<UInt64>(0)
     private let usedAt: Atomic<UInt64>
-    /// Of whoever asked for the circuit, and of the link that it goes on by.
-    private let client: RelayAllowance
-    private let link: RelayAllowance
-    private let clientShare = RelayShare()
-    private let linkShare = RelayShare()
+    /// Of what the relay, whoever asked for the circuit, and the link that it goes on by may have; none where that is not limited.
+    private let shares: [RelayShare]
 
-    init(client: RelayAllowance, link: RelayAllowance, now: Instant) {
-        self.client = client
-        self.link = link
+    init(_ shares: [RelayShare], now: Instant) {
+        self.shares = shares
         usedAt = Atomic(now.nanoseconds)
     }
 
-    /// Counts a RELAY payload; false if the datagram around it is more than its client or its link may have.
+    /// Goes on counting where another left off, with other shares.
+    init(_ shares: [RelayShare], after other: RelayedTraffic) {
+        self.shares = shares
+        packetCount.store(other.packets, ordering: .relaxed)
+        byteCount.store(other.bytes, ordering: .relaxed)
+        usedAt = Atomic(other.lastUsed.nanoseconds)
+    }
+
+    /// Counts a RELAY payload; false if the datagram around it is more than there is for it.
     func admit(_ bytes: Int, now: Instant) -> Bool {
-        let datagram = bytes + Limits.layerOverhead
-        guard client.take(datagram, clientShare, now: now), link.take(datagram, linkShare, now: now) else {
-            return false
-        }
+        for place in shares.indices where !shares[place].take(bytes + Limits.layerOverhead, now: now) { return false }
         packetCount.wrappingAdd(1, ordering: .relaxed)
         byteCount.wrappingAdd(UInt64(bytes), ordering: .relaxed)
         usedAt.max(now.nanoseconds, ordering: .relaxed)
@@ -42,8 +43,11 @@ public final class RelayedTraffic: Sendable {
 /// Circuit → where what comes on it goes on.
 struct RelayTable {
     struct Onward {
-        var place: CircuitPlace
-        var traffic: RelayedTraffic
+        /// `CircuitPlace.key`, the shortest that it is said in.
+        fileprivate let key: UInt64
+        let traffic: RelayedTraffic
+
+        var place: CircuitPlace { CircuitPlace(key: key) }
     }
 
     /// By the place's key. Peers choose half of the ids: the standard library's seeded hash lets none of them collide at will.
@@ -55,7 +59,7 @@ struct RelayTable {
     var count: Int { entries.count }
 
     mutating func add(_ place: CircuitPlace, to onward: CircuitPlace, _ traffic: RelayedTraffic) {
-        entries[place.key] = Onward(place: onward, traffic: traffic)
+        entries[place.key] = Onward(key: onward.key, traffic: traffic)
     }
 
     mutating func remove(_ place: CircuitPlace) { entries[place.key] = nil }

@@ -8,11 +8,27 @@ enum LeaseProgress {
     /// Asked so many times, at first then.
     case asking(repeats: Int, since: Instant)
     case leased(ExitLease)
+    /// Asked whether it still is, since the exit may have forgotten.
+    case confirming(ExitLease, repeats: Int, since: Instant)
     case refused
+
+    /// The same question once more.
+    func again(since: Instant, repeats: Int) -> LeaseProgress {
+        if case .confirming(let lease, _, _) = self { return .confirming(lease, repeats: repeats, since: since) }
+        return .asking(repeats: repeats, since: since)
+    }
+
+    /// The one that waits for an answer.
+    var question: (repeats: Int, since: Instant)? {
+        switch self {
+        case .asking(let repeats, let since), .confirming(_, let repeats, let since): (repeats, since)
+        case .leased, .refused: nil
+        }
+    }
 
     /// When it is asked again, or given up.
     var deadline: Instant? {
-        guard case .asking(let repeats, let since) = self else { return nil }
+        guard let (repeats, since) = question else { return nil }
         return since + (repeats < Limits.leaseRepeats.count ? Limits.leaseRepeats[repeats] : Limits.leaseWait)
     }
 }
@@ -28,17 +44,34 @@ extension NodeStateMachine {
     /// Repeats that are due, and the end of waiting.
     mutating func advanceLeases(now: Instant) {
         for number in circuits.all.keys.sorted() {
-            guard let circuit = circuits.all[number], let due = circuit.lease?.deadline, due <= now,
-                case .asking(let repeats, let since)? = circuit.lease
+            guard let circuit = circuits.all[number], let progress = circuit.lease, let due = progress.deadline,
+                due <= now, let (repeats, since) = progress.question
             else { continue }
-            if repeats == Limits.leaseRepeats.count {
+            if repeats < Limits.leaseRepeats.count {
+                circuits.all[number]?.lease = progress.again(since: since, repeats: repeats + 1)
+                say(.configRequest, ExitLeaseMessage.request, to: circuit.destination, now: now)
+            } else if case .confirming = progress {
+                leaseLost(circuit, now: now)
+            } else {
                 circuits.all[number]?.lease = .refused
                 emit(.circuit(.leaseRefused(number, name: circuit.request.name, .noAnswer)))
-            } else {
-                circuits.all[number]?.lease = .asking(repeats: repeats + 1, since: since)
-                say(.configRequest, ExitLeaseMessage.request, to: circuit.destination, now: now)
             }
         }
+    }
+
+    /// The circuit was cut and leads to its last hop again: time to ask whether that still knows what it gave.
+    mutating func confirmLease(_ number: OwnCircuit.Number, now: Instant) {
+        guard let circuit = circuits.all[number], case .leased(let lease)? = circuit.lease else { return }
+        circuits.all[number]?.lease = .confirming(lease, repeats: 0, since: now)
+        say(.configRequest, ExitLeaseMessage.request, to: circuit.destination, now: now)
+    }
+
+    /// The exit knows nothing of the addresses that this node uses: whoever wants the circuit builds another.
+    private mutating func leaseLost(_ circuit: OwnCircuit, now: Instant) {
+        remove(circuit, tells: true, now: now)
+        emit(
+            .circuit(
+                .failed(circuit.number, name: circuit.request.name, hop: circuit.request.hops.count - 1, .lost)))
     }
 
     /// The exit's answer, or what somebody would like to be taken for one.
@@ -59,6 +92,9 @@ extension NodeStateMachine {
             circuits.all[number]?.lease = .refused
             emit(.circuit(.leaseRefused(number, name: name, .nonsense)))
             sessionViolated(held.session, now: now)
+        case (.confirming(let lease, _, _), .granted(let repeated)) where lease == repeated:
+            circuits.all[number]?.lease = .leased(lease)
+        case (.confirming, _): leaseLost(circuit, now: now)
         // It was asked more than once, and says the same as often.
         case (.leased(let lease), .granted(let repeated)) where lease == repeated: break
         case (.refused, _): break

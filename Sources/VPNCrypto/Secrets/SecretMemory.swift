@@ -6,8 +6,8 @@ internal import CLibcrypto
 internal import Glibc
 internal import VPNLock
 
-/// The process's one pool of secret memory. Blocks are powers of two of at least 32 bytes, or a quarter more than one of 256 or more:
-/// a packet key's schedule has 576 bytes, and is what most of this memory holds. They never go back to the kernel.
+/// The process's one pool of secret memory. Blocks are powers of two of at least 32 bytes, or an eighth or a quarter more than one
+/// of 256 or more: a packet key's schedule has 576 bytes, and is what most of this memory holds. They never go back to the kernel.
 @safe
 final class SecretMemory: Sendable {
     static let shared = SecretMemory()
@@ -45,7 +45,9 @@ final class SecretMemory: Sendable {
     static func blockSize(for count: Int) -> Int {
         var size = smallestBlock
         while size < count {
-            if size >= 256, size + size / 4 >= count { return size + size / 4 }
+            if size >= 256 {
+                for more in [size / 8, size / 4] where size + more >= count { return size + more }
+            }
             size <<= 1
         }
         return size

@@ -12,7 +12,9 @@ extension NodeConfiguration {
         public var maximumCircuits: Int
         /// Of one peer that extends through this node.
         public var maximumCircuitsPerPeer: Int
-        /// Of one such peer, both ways; 0 = no limit.
+        /// Of all circuits, of those over one link, and of one such peer, both ways; 0 = no limit.
+        public var bytesPerSecond: Int
+        public var bytesPerSecondPerLink: Int
         public var bytesPerSecondPerPeer: Int
     }
 }
@@ -26,6 +28,8 @@ extension NodeConfiguration.Relay {
         var policy = RelayPolicy()
         policy.circuits = maximumCircuits
         policy.circuitsPerClient = maximumCircuitsPerPeer
+        policy.bytesPerSecond = UInt64(bytesPerSecond)
+        policy.bytesPerSecondPerLink = UInt64(bytesPerSecondPerLink)
         policy.bytesPerSecondPerClient = UInt64(bytesPerSecondPerPeer)
         policy.directory = directory
         return policy

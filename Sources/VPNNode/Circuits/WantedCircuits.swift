@@ -117,8 +117,8 @@ struct WantedCircuits {
         }
     }
 
-    /// An attempt came to nothing, or what came of one is gone. Who had a circuit, and who has another way that was not tried yet,
-    /// does not wait.
+    /// An attempt came to nothing, or what came of one is gone. Who had a circuit that lasted, or the first of all, and who has another
+    /// way that was not tried yet, does not wait.
     ///
     /// - Parameter jitter: of the pause, in `Self.jitter`.
     mutating func failed(_ name: String, _ failure: Failure, jitter: Double, now: Instant) {
@@ -127,7 +127,8 @@ struct WantedCircuits {
             let hasLived = entry.readySince.map { now.since($0) >= Self.provenAfter } ?? false
             if hasLived { entry.streak = 0 }
             let rounds = entry.streak / entry.ways.count
-            let isAtOnce = hasLived || (entry.streak + 1) % entry.ways.count != 0
+            let isFirst = entry.readySince != nil && entry.streak == 0
+            let isAtOnce = hasLived || isFirst || (entry.streak + 1) % entry.ways.count != 0
             let pause = isAtOnce ? .zero : min(Self.shortestPause * (1 << min(rounds, 6)), Self.longestPause)
             if !hasLived { entry.streak += 1 }
             entry.readySince = nil

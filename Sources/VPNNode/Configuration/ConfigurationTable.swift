@@ -313,6 +313,13 @@ enum ConfigurationTable {
                 default: .integer(RelayPolicy().circuitsPerClient), reload: .live,
                 "Of them, those that one peer asked for."),
             ConfigurationKey(
+                "relay.bytes_per_second", .integer(0...1_000_000_000_000), default: .integer(0), reload: .live,
+                "What all circuits carry through this node in a second, both ways; what is more is dropped, of those that want most. "
+                    + "Nine tenths of what the line can do keep one circuit from slowing the others. 0 = no limit."),
+            ConfigurationKey(
+                "relay.bytes_per_second_per_link", .integer(0...1_000_000_000_000), default: .integer(0), reload: .live,
+                "The same of the circuits that go on to one node."),
+            ConfigurationKey(
                 "relay.bytes_per_second_per_peer", .integer(0...1_000_000_000_000), default: .integer(0), reload: .live,
                 "What all circuits of one peer carry through this node in a second, both ways; what is more is dropped. 0 = "
                     + "no limit."),

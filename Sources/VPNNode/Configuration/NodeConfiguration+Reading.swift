@@ -130,6 +130,8 @@ extension NodeConfiguration {
             isEnabled: document.boolean("relay.enabled"), acceptsCircuits: document.boolean("relay.accept_circuits"),
             maximumCircuits: document.integer("relay.max_circuits"),
             maximumCircuitsPerPeer: document.integer("relay.max_circuits_per_peer"),
+            bytesPerSecond: document.integer("relay.bytes_per_second"),
+            bytesPerSecondPerLink: document.integer("relay.bytes_per_second_per_link"),
             bytesPerSecondPerPeer: document.integer("relay.bytes_per_second_per_peer"))
         directory = Directory(
             file: paths.absolute(document.text("directory.file")),

@@ -112,7 +112,7 @@ extension Node {
                 name: peer.name, endpoint: endpoint, local: local, seen: netcheck?.seen[peer.slot],
                 clockAhead: netcheck?.clocks[peer.slot], hasSession: isConnected,
                 roundTrip: peer.roundTrip?.seconds, innerMTU: peer.pathMTU, provenMTU: peer.provenMTU,
-                ceiling: peer.session.map { min(mtu, $0.summary.peerMTU) },
+                ceiling: peer.session.map { min(mtu, Int($0.summary.peerMTU)) },
                 isRefused: netcheck?.refused.contains(peer.name) == true,
                 isHeard: peer.endpoint.map { netcheck?.heard[$0] != nil } ?? false)
         }

@@ -96,9 +96,9 @@ import VPNTesting
                 relay.remove(circuit)
             } else if relay[client] == nil, relay.hasRoom(from: client.outer, to: link) {
                 relay.begin(client, to: target, over: link, now: now)
-                if random.chance(0.8) {
+                if random.chance(0.8), let circuit = relay[client] {
                     let onward = CircuitPlace(outer: link, id: UInt32(truncatingIfNeeded: random.next()))
-                    _ = relay.open(client, onward: onward, now: now)
+                    _ = relay.open(circuit, onward: onward, now: now)
                     #expect(relay.circuit(at: onward)?.client == client)
                 }
             }

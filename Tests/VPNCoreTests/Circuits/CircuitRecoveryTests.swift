@@ -48,12 +48,13 @@ import VPNTesting
     }
 
     /// Guard, middle and exit; an alternative for each.
-    @Test(arguments: 0...2, 0..<8) func anyHopThatDiesIsLeftWithinThreeSeconds(hop: Int, seed: Int) throws {
+    @Test(arguments: 0...2, 0..<8) func anyHopThatDiesIsLeftWithinTwoAndAHalfSeconds(hop: Int, seed: Int) throws {
         let scene = try ChoiceScenario(seed: UInt64(seed) + 100)
         let path = try inUse(scene, packets: 40 + seed * 9)
         scene.detach(path[hop])
         let (span, number) = recover(scene)
-        #expect(span <= .seconds(3), "\(span) \(scene.client.circuitEvents)")
+        print("MEASURED: hop \(hop) dies: another circuit after \(span)")
+        #expect(span <= .milliseconds(2500), "\(span) \(scene.client.circuitEvents)")
         #expect(scene.client.circuitFailures.count == 1)
         #expect(scene.client.circuitFailures.first?.hop == hop, "\(scene.client.circuitEvents)")
         let next = try #require(number.flatMap(scene.path))

@@ -17,6 +17,8 @@ final class CircuitScenario {
     /// Relay i as it is when it starts.
     private let makeRelay: (_ place: Int, _ run: UInt64, _ now: Instant) -> VirtualHost
     private let policy: RelayPolicy
+    /// Where the relays are.
+    var directory: [PeerID: Endpoint] { policy.directory }
     let seed: UInt64
     let primitives: Primitives
 

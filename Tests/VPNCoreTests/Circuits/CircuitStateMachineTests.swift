@@ -8,18 +8,18 @@ import VPNTesting
 @Suite struct CircuitStateMachineTests {
     private let start = Instant.origin + .seconds(10)
 
-    @Test func extendRepeatsAtOneTwoAndFourSeconds() {
+    @Test func extendIsSaidAgainUntilEightSecondsAreOver() {
         var machine = CircuitStateMachine(hops: 2)
         #expect(machine.start(isEntered: true, now: start) == [.extend(hop: 1)])
         var sent: [UInt64] = []
         var end: (UInt64, [CircuitEffect])?
         while let due = machine.deadline, end == nil {
             let effects = machine.timeout(now: due)
-            let at = due.since(start).nanoseconds / 1_000_000_000
+            let at = due.since(start).nanoseconds / 1_000_000
             if effects == [.extend(hop: 1)] { sent.append(at) } else if !effects.isEmpty { end = (at, effects) }
         }
-        #expect(sent == [1, 2, 4])
-        #expect(end?.0 == 8 && end?.1 == [.failed(.noAnswer, hop: 1)])
+        #expect(sent == [500, 1000, 1500, 2000, 3000, 4000, 5000, 6000])
+        #expect(end?.0 == 8000 && end?.1 == [.failed(.noAnswer, hop: 1)])
         #expect(machine.timeout(now: start + .seconds(100)) == [])
     }
 

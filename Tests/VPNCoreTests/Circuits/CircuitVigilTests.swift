@@ -13,7 +13,7 @@ import VPNTesting
         return packet
     }
 
-    /// A node of the way is killed while packets go: three seconds later another circuit could carry them.
+    /// A node of the way is killed while packets go: two seconds later another circuit is being built.
     @Test(arguments: 1...3, 0..<8) func deathIsNoticedInTime(relay: Int, seed: Int) throws {
         let scenario = CircuitScenario(seed: UInt64(seed * 10 + relay), relays: 3)
         _ = try scenario.connect([1, 2, 3])
@@ -31,14 +31,14 @@ import VPNTesting
             scenario.network.run(for: .milliseconds(43))
         }
         let noticed = scenario.network.now.since(killed)
-        #expect(noticed <= .milliseconds(2400), "\(noticed) \(scenario.describe())")
+        #expect(noticed <= .milliseconds(1850), "\(noticed) \(scenario.describe())")
         // The first that says nothing is to blame, not whoever is behind it.
         #expect(scenario.client.circuitFailures.map(\.failure) == [relay == 1 ? .lost : .silent])
         #expect(scenario.client.circuitFailures.map(\.hop) == [relay - 1])
     }
 
     /// The second way: from the death of a relay to a circuit through another one.
-    @Test(arguments: 0..<4) func anotherWayIsThereInThreeSeconds(seed: Int) throws {
+    @Test(arguments: 0..<4) func anotherWayIsThereSoon(seed: Int) throws {
         let scenario = CircuitScenario(seed: UInt64(seed) + 400, relays: 4)
         _ = try scenario.connect([1, 2, 4])
         for number in 0..<40 {
@@ -57,7 +57,7 @@ import VPNTesting
             if let other, scenario.isReady(other) { break }
         }
         let span = scenario.network.now.since(killed)
-        #expect(span <= .seconds(3), "\(span) \(scenario.describe())")
+        #expect(span <= .milliseconds(2200), "\(span) \(scenario.describe())")
     }
 
     @Test func idleCircuitsAreWatchedMoreSlowly() throws {
@@ -67,7 +67,7 @@ import VPNTesting
         let before = scenario.link(scenario.relays[1], scenario.relays[2]).count
         scenario.network.run(for: .seconds(100))
         let asked = (scenario.link(scenario.relays[1], scenario.relays[2]).count - before) / 2
-        // One in 5 s, and as much again of keepalives; a circuit in use is asked once a second.
+        // One in 5 s, and as much again of keepalives; a circuit in use is asked three times a second.
         #expect((15...45).contains(asked), "\(asked) questions in 100 s")
         let killed = scenario.network.now
         scenario.network.detach(scenario.relays[2])
@@ -86,6 +86,21 @@ import VPNTesting
             scenario.network.run(for: .milliseconds(500))
         }
         #expect(scenario.client.circuitFailures.isEmpty && scenario.isReady(number), "\(scenario.describe())")
+    }
+
+    /// Round trips of 300 or 900 ms to the last hop, with every datagram in 33 lost on each of three links each way: built, kept for
+    /// twenty minutes of packets that come in runs and go one way, and thrown away by nobody.
+    @Test(arguments: [50, 150], 0..<6) func aSlowWayThatLosesIsKept(latency: Int, seed: Int) throws {
+        let conditions = LinkConditions(loss: 0.03, latency: .milliseconds(latency))
+        let scenario = CircuitScenario(seed: UInt64(seed) + 900, relays: 3, conditions: conditions)
+        scenario.network.isCapturing = false
+        let number = try scenario.connect([1, 2, 3])
+        for count in 0..<1200 {
+            scenario.network.sendInner(packet(count), from: scenario.client)
+            scenario.network.run(for: count % 60 == 59 ? .seconds(30) : .milliseconds(500))
+        }
+        #expect(scenario.client.circuitFailures.isEmpty, "\(scenario.describe())")
+        #expect(scenario.isReady(number))
     }
 
     /// A way that is slow is not one that is gone.

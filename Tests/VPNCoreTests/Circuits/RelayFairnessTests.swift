@@ -21,11 +21,12 @@ import VPNTesting
 
     /// A hundred circuits of five clients, each with a packet of 64 bytes in 150 ms, and one of a sixth client that sends packets of
     /// 1200 bytes at three times the rate of the link from relay 1 to relay 2, if at all.
-    private func measure(seed: UInt64, limit: UInt64, hasFat: Bool) throws -> Measure {
+    private func measure(seed: UInt64, limit: UInt64, isWhole: Bool = false, hasFat: Bool) throws -> Measure {
         var policy = RelayPolicy()
         policy.extendsPerMinute = 0
         policy.handshakesPerMinutePerLink = 100_000
-        policy.bytesPerSecondPerLink = limit
+        // The whole rate comes with circuits that are there already.
+        if !isWhole { policy.bytesPerSecondPerLink = limit }
         let scenario = CircuitScenario(seed: seed, relays: 2, policy: policy, others: 5)
         let network = scenario.network
         network.isCapturing = false
@@ -44,6 +45,13 @@ import VPNTesting
         for number in 0..<100 { try connect(number, at: scenario.others[number / 20]) }
         try connect(100, at: scenario.client)
         network.run(for: .seconds(5))
+        if isWhole {
+            policy.bytesPerSecond = limit
+            for relay in scenario.relays {
+                policy.directory = scenario.directory
+                network.enableRelay(policy, of: relay)
+            }
+        }
         let (from, to) = (scenario.relays[0].endpoint, exit.endpoint)
         network.path = { datagram in
             var conditions = LinkConditions()
@@ -91,9 +99,9 @@ import VPNTesting
     private static func far(_ number: Int) -> UInt32 { 0x0A63_0100 + UInt32(number) }
 
     /// Where the operator said what the link may have, four fifths of what it can do: nobody waits, and it is the fat one that loses.
-    @Test func aFatCircuitTakesWhatIsLeft() throws {
-        let alone = try measure(seed: 1, limit: 1_000_000, hasFat: false)
-        let beside = try measure(seed: 1, limit: 1_000_000, hasFat: true)
+    @Test(arguments: [false, true]) func aFatCircuitTakesWhatIsLeft(isWhole: Bool) throws {
+        let alone = try measure(seed: 1, limit: 1_000_000, isWhole: isWhole, hasFat: false)
+        let beside = try measure(seed: 1, limit: 1_000_000, isWhole: isWhole, hasFat: true)
         #expect(alone.lost == 0)
         #expect(beside.lost < 0.01, "\(beside)")
         #expect(beside.mean <= 2 * alone.mean && beside.worst <= 2 * alone.worst, "\(alone) \(beside)")
@@ -111,9 +119,9 @@ import VPNTesting
 
     /// Bytes a second that got through, of circuits that ask for so many bytes a second in datagrams of so many.
     private func passed(_ demands: [(rate: Int, size: Int)], limit: UInt64) -> [Int] {
-        let (allowance, other) = (RelayAllowance(bytesPerSecond: limit), RelayAllowance(bytesPerSecond: 0))
+        let allowance = RelayAllowance(bytesPerSecond: limit)
         let start = Instant.origin + .seconds(100)
-        let circuits = demands.map { _ in RelayedTraffic(client: other, link: allowance, now: start) }
+        let circuits = demands.map { _ in RelayedTraffic([RelayShare(of: allowance)], now: start) }
         var asked = demands.map { _ in 0 }
         var passed = asked
         for tick in 0..<30_000 {

@@ -20,8 +20,7 @@ import VPNTesting
                 bytes.replaceSubrange(4..<8, with: [1, type, 0, UInt8(bytes.count - 20)])
             }
             var plane = InboundPlane()
-            let allowance = RelayAllowance(bytesPerSecond: 0)
-            let traffic = RelayedTraffic(client: allowance, link: allowance, now: .origin)
+            let traffic = RelayedTraffic([], now: .origin)
             plane.apply(.relay(CircuitPlace(outer: 0, id: 7), to: CircuitPlace(outer: 1, id: 9), traffic))
             var guarded = GuardedPacket(bytes, front: 20)
             let verdict = guarded.access { plane.relayed(&$0, $1, from: 0, now: .origin) }

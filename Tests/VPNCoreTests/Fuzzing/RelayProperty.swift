@@ -60,13 +60,10 @@ enum RelayProperty {
                 relay.begin(place, to: target, over: link, now: now)
                 model.circuits[place] = Model.Circuit(link: link, until: now + Limits.linkWait, used: now)
             case 3:
-                let onward = CircuitPlace(outer: link, id: 0x100 + UInt32(input.byte() & 15))
-                guard let circuit = model.circuits[place], circuit.onward == nil, !relay.isUsed(onward) else {
-                    continue
-                }
-                let onLink = CircuitPlace(outer: circuit.link, id: onward.id)
-                guard !relay.isUsed(onLink) else { continue }
-                _ = relay.open(place, onward: onLink, now: now)
+                guard let circuit = model.circuits[place], circuit.onward == nil else { continue }
+                let onLink = CircuitPlace(outer: circuit.link, id: 0x100 + UInt32(input.byte() & 15))
+                guard !relay.isUsed(onLink), let held = relay[place] else { continue }
+                _ = relay.open(held, onward: onLink, now: now)
                 model.circuits[place]?.onward = onLink
                 model.circuits[place]?.until = nil
                 model.circuits[place]?.used = now
@@ -140,8 +137,8 @@ enum RelayProperty {
                 case .extend(let hop):
                     extends[hop, default: 0] += 1
                     try FuzzFinding.unless(
-                        (1..<hops).contains(hop) && extends[hop]! <= 4, "\(place): EXTEND \(hop) of \(hops), \(extends)"
-                    )
+                        (1..<hops).contains(hop) && extends[hop]! <= 1 + Limits.extendRepeats.count,
+                        "\(place): EXTEND \(hop) of \(hops), \(extends)")
                 case .identify(let hop), .greet(let hop):
                     try FuzzFinding.unless(
                         (1..<hops).contains(hop) && !(endsUnmet && hop == hops - 1), "\(place): \(effect) of \(hops)")

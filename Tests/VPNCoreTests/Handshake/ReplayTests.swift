@@ -133,13 +133,16 @@ import VPNTesting
 
     @Test func aFullHistoryRefusesWhatItCannotRemember() {
         var history = InitiationHistory(capacity: 4)
-        for index in 0..<4 as Range<UInt8> { #expect(history.admit([index], issued: UInt32(index) + 10) == .fresh) }
-        #expect(history.admit([2], issued: 12) == .replayed)
-        #expect(history.admit([9], issued: 13) == .fresh)
-        // [0] of second 10 was evicted: whatever claims to be as old might be it.
-        #expect(history.admit([0], issued: 10) == .forgotten)
-        #expect(history.admit([8], issued: 10) == .forgotten)
-        #expect(history.admit([7], issued: 14) == .fresh)
+        func hash(_ first: UInt8) -> [UInt8] { [first] + [UInt8](repeating: 0xA5, count: 63) }
+        for index in 0..<4 as Range<UInt8> {
+            #expect(history.admit(hash(index), issued: UInt32(index) + 10) == .fresh)
+        }
+        #expect(history.admit(hash(2), issued: 12) == .replayed)
+        #expect(history.admit(hash(9), issued: 13) == .fresh)
+        // That of second 10 was evicted: whatever claims to be as old might be it.
+        #expect(history.admit(hash(0), issued: 10) == .forgotten)
+        #expect(history.admit(hash(8), issued: 10) == .forgotten)
+        #expect(history.admit(hash(7), issued: 14) == .fresh)
     }
 
     @Test func cookiesAreBoundToAddressPortIndexAndTime() {

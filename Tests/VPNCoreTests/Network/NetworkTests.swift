@@ -60,6 +60,11 @@ import VPNTesting
         if let fault { Issue.record("seed \(Self.replayed ?? 0): \(fault)") }
     }
 
+    /// Sessions that ended in a path before its time, and an exit that started anew while another path to it was being built.
+    @Test(arguments: [1222, 1492, 1590, 1637]) func whatOnceFailed(seed: Int) {
+        #expect(Self.run(seed).2 == nil)
+    }
+
     /// Bit by bit: the same datagrams at the same times, whichever thread runs it and whatever else runs.
     @Test func aSeedReplaysItsRun() async {
         let seeds = [1, 2, 3, 4, 5, 6, 7, 8, 249]

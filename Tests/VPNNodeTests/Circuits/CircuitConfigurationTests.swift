@@ -47,14 +47,17 @@ import VPNEngine
 
     @Test func theLimitsArrive() throws {
         let relay = try read(
-            "relay: { enabled: true, max_circuits: 7, max_circuits_per_peer: 3, bytes_per_second_per_peer: 1000 }\n"
+            "relay: { enabled: true, max_circuits: 7, max_circuits_per_peer: 3, bytes_per_second_per_peer: 1000,\n"
+                + "  bytes_per_second: 9000, bytes_per_second_per_link: 4000 }\n"
         ).relay
         let where1 = [Self.peerID(1): Endpoint(IPAddress("192.0.2.1")!, port: 1)]
         let policy = try #require(relay.policy(directory: where1))
         #expect(policy.circuits == 7 && policy.circuitsPerClient == 3 && policy.bytesPerSecondPerClient == 1000)
+        #expect(policy.bytesPerSecond == 9000 && policy.bytesPerSecondPerLink == 4000)
         #expect(policy.directory == where1)
         for bad in [
             "max_circuits: 0", "max_circuits: 65537", "max_circuits_per_peer: 0", "bytes_per_second_per_peer: -1",
+            "bytes_per_second: -1", "bytes_per_second_per_link: many",
         ] {
             #expect(issues("relay: { \(bad) }\n").first?.contains("must be a whole number") == true, "\(bad)")
         }

@@ -48,6 +48,18 @@ import VPNCrypto
         }
     }
 
+    /// The death of a relay may come at any time; a circuit that dies again and again is another thing.
+    @Test func theFirstThatBreaksIsBuiltAgainAtOnce() throws {
+        var wanted = WantedCircuits()
+        _ = wanted.configure([try request("a")], now: start)
+        for (number, pause) in [0, 2, 4].enumerated() {
+            wanted.began("a", as: number, now: start)
+            _ = wanted.ready(number, now: start)
+            wanted.failed("a", .failed(hop: 1, .silent), jitter: 1, now: start + .seconds(1))
+            #expect(wanted.deadline == start + .seconds(1 + pause))
+        }
+    }
+
     @Test func otherWaysAreTriedAtOnceAndEachInItsTurn() throws {
         var wanted = WantedCircuits()
         let ways = [[Self.last], [Self.relay, Self.last]]
