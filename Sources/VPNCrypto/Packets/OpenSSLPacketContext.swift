@@ -13,6 +13,7 @@ final class OpenSSLPacketContext: @unchecked Sendable {
     private let lock = Guarded(())
 
     init(_ cipher: PacketCipher, key: borrowing Secret) {
+        _ = Libcrypto.isReady
         // SAFETY: the secret holds the 32 bytes that the function reads.
         let kind = Int32(cipher.rawValue)
         let sealing = key.withOctets { unsafe pqvpn_openssl_aead_new(kind, $0, 1) }

@@ -13,6 +13,7 @@ enum BrainpoolCurve {
     /// OpenSSL keeps private scalars in its own locked heap, once it has one: 64 bytes each, so this is room for some 15,000
     /// key pairs alive at a time. Beyond, generating one throws. Costs no time that could be measured.
     fileprivate static let lockedHeap: Void = {
+        _ = Libcrypto.isReady
         if CRYPTO_secure_malloc_init(1 << 20, 64) != 1 { SecretMemory.shared.noteUnlockedMemory() }
     }()
 }
@@ -29,6 +30,7 @@ final class BrainpoolPoint: @unchecked Sendable {
             throw .wrongSize(.brainpool, expected: BrainpoolCurve.pointSize, actual: bytes.count)
         }
         guard bytes[0] == 4 else { throw .invalid(.brainpool, reason: "not an uncompressed point") }
+        _ = Libcrypto.isReady
         // SAFETY: the array holds the 129 bytes that the function reads.
         let parsed = unsafe pqvpn_brainpool_parse_point(bytes)
         guard let parsed = unsafe parsed else { throw .invalid(.brainpool, reason: "not a point of the curve") }

@@ -39,7 +39,8 @@ public enum Scrypt {
     public static func deriveKey(
         passphrase: borrowing Secret, salt: [UInt8], parameters: ScryptParameters
     ) throws -> Secret {
-        try Secret(
+        _ = Libcrypto.isReady
+        return try Secret(
             count: keySize,
             writingOctets: { key in
                 let status = passphrase.withBytes { bytes in
