@@ -309,6 +309,8 @@ public enum Limits {
     /// What stands in a patch's own queue while more is wanted of it: so little that the choice among patches stays good, so much
     /// that the patch is never without.
     static let patchQueueLeast = TimeSpan.milliseconds(5)
+    /// A patch that is busy for 7/8 of such a while has about all that it can do.
+    static let patchLoadWatched = TimeSpan.milliseconds(50)
     /// What the packets of a quick patch may stand in its queue until those of a slow one are there as well.
     static let patchQueueMost = TimeSpan.milliseconds(50)
     /// A patch whose way is so much longer than that of another takes no packets while that carries: those behind them could not be

@@ -58,6 +58,10 @@ struct PatchScheduler: Sendable {
     private var corrected: [Int64] = []
     /// The longest way there of a patch that carries, over the quickest.
     private var farthest = TimeSpan.zero
+    /// How long each patch was kept busy by what it was given since `loadSince`; and whether one has about all that it can do.
+    private var worked: [TimeSpan] = []
+    private var loadSince = Instant.origin
+    private var isLoaded = false
     /// What each patch was given, by its weight.
     private var served: [Double] = []
     /// Of `minrtt`: the patch in use, and how often in a row another one was better.
@@ -82,6 +86,7 @@ struct PatchScheduler: Sendable {
         while busyUntil.count < conditions.count {
             busyUntil.append(.origin)
             corrected.append(0)
+            worked.append(.zero)
             served.append(0)
         }
         for patch in conditions.indices where conditions[patch].carries {
@@ -157,6 +162,7 @@ struct PatchScheduler: Sendable {
     ///   - isExpress: whether its DSCP is EF.
     /// - Returns: nil where no patch carries.
     mutating func choose(flow: UInt32, bytes: Int, isExpress: Bool = false, now: Instant) -> PatchChoice? {
+        watchLoad(now: now)
         guard let first = pick(flow: flow, bytes: bytes, now: now) else { return nil }
         give(bytes, to: first, now: now)
         guard kind == .redundant, !doublesSmallOnly || isExpress || bytes <= Limits.smallPacket,
@@ -187,7 +193,7 @@ struct PatchScheduler: Sendable {
         let slot = Int(flow & UInt32(Self.flowCount - 1))
         let pinned = Int(flows[slot].patch)
         flows[slot].at = now
-        if pinned < conditions.count, takesPart(pinned), pinned != best, isOpen(pinned, now: now),
+        if !isLoaded, pinned < conditions.count, takesPart(pinned), pinned != best, isOpen(pinned, now: now),
             arrival(bytes, by: pinned, now: now).since(arrival(bytes, by: best, now: now)) <= Limits.flowletGain
         {
             return pinned
@@ -196,12 +202,34 @@ struct PatchScheduler: Sendable {
         return best
     }
 
+    /// Under load it does not count that a way is longer: whoever sends more than a patch can do needs the others, and a sender that
+    /// fills no queue (BBR tries a quarter more for one round trip) would never find out that there are any. Packets come in order
+    /// all the same, as late as by the longest way in use: so much is worth nothing less than a sixteenth of all that there is.
+    private func length(_ condition: PatchCondition) -> TimeSpan {
+        guard isLoaded, condition.delay <= Limits.patchQueueMost,
+            !condition.isRateKnown || condition.rate >= rate / 16
+        else { return condition.delay }
+        return .zero
+    }
+
+    /// Looks at the load of the patches, a while at a time.
+    private mutating func watchLoad(now: Instant) {
+        let span = now.since(loadSince)
+        guard span >= Limits.patchLoadWatched else { return }
+        let most = TimeSpan(nanoseconds: span.nanoseconds / 8 * 7)
+        isLoaded =
+            span <= Limits.patchLoadWatched * 2
+            && conditions.indices.contains { takesPart($0) && conditions[$0].isRateKnown && worked[$0] >= most }
+        for patch in worked.indices { worked[patch] = .zero }
+        loadSince = now
+    }
+
     /// When the last byte would be there by a patch, less what the quickest patch takes.
     private func arrival(_ bytes: Int, by patch: Int, now: Instant) -> Instant {
         let condition = conditions[patch]
         // A lost packet comes a round trip later, if somebody sends it again.
         let risk = condition.roundTrip.nanoseconds / 500 * UInt64(condition.lossPerMille)
-        let left = now + condition.delay + TimeSpan(nanoseconds: risk)
+        let left = now + length(condition) + TimeSpan(nanoseconds: risk)
         // What carried little so far is not slow for that.
         guard condition.isRateKnown else { return left }
         return left + busyUntil[patch].since(now) + Self.time(for: bytes, at: condition.rate)
@@ -221,8 +249,9 @@ struct PatchScheduler: Sendable {
         let condition = conditions[patch]
         if condition.isRateKnown {
             // No queue is as long as that: a rate of next to nothing is a mistake, or a lie.
-            busyUntil[patch] = min(
-                max(busyUntil[patch], now) + Self.time(for: bytes, at: condition.rate), now + Limits.patchBusyMost)
+            let time = min(Self.time(for: bytes, at: condition.rate), Limits.patchBusyMost)
+            busyUntil[patch] = min(max(busyUntil[patch], now) + time, now + Limits.patchBusyMost)
+            worked[patch] = worked[patch] + time
         }
         served[patch] += Double(bytes) / weight(condition)
     }
