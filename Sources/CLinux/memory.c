@@ -4,6 +4,7 @@
 #include "clinux.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,3 +39,5 @@ long clinux_release_code(void) {
     fclose(maps);
     return released;
 }
+
+int clinux_release_free(void) { return malloc_trim(0); }

@@ -38,6 +38,9 @@ long clinux_clock_error(void);
 /// Lets go of the pages of this process's code, which come back as they are used; bytes of code or −errno.
 long clinux_release_code(void);
 
+/// Gives memory that malloc keeps and nobody uses back to the system, of all its arenas; 1 if there was any.
+int clinux_release_free(void);
+
 /// From here on no core of this process is written, nobody reports its crash, and no process of the same user may look into it; 0 or −errno.
 int clinux_forbid_dumps(void);
 

@@ -83,6 +83,7 @@ public actor Node {
     /// What a look at the network gathers while it lasts (Netcheck/Node+Netcheck).
     var netcheck: NetcheckFindings?
     private(set) var isStopping = false
+    private var freeMemory = FreeMemory()
     private var isMakingEphemeral = false
 
     /// Opens the UDP socket and the TUN interface; nothing moves before `run`. Throws `NodeFailure`.
@@ -177,6 +178,8 @@ public actor Node {
         hasStarted = true
         onReady()
         ProcessMemory.releaseCode()
+        // Reading a long configuration leaves as much again.
+        ProcessMemory.releaseFree()
         await withTaskCancellationHandler {
             for await wake in wakes {
                 handle(wake)
@@ -227,6 +230,7 @@ public actor Node {
             machine.setClock(unixSeconds: UnixTime.now, now: now)
             reviewQuilts(now: now)
             tellNames()
+            if freeMemory.isDue(now: now) { Task.detached { ProcessMemory.releaseFree() } }
         case .named(let servers, let complaint): named(servers, complaint: complaint)
         case .stop: isStopping = true
         }
@@ -293,6 +297,8 @@ public actor Node {
         case .redeem(let claim): redeem(claim)
         case .emit(let event):
             log.record(event)
+            if case .sessionEstablished = event { freeMemory.note(now: MonotonicClock.now) }
+            if case .sessionEnded = event { freeMemory.note(now: MonotonicClock.now) }
             metrics.record(event)
             netcheck?.record(event, unixSeconds: UnixTime.now)
             observer?(event)
