@@ -4,6 +4,8 @@
 # make man     manual pages in .build/man/man1; make install takes them along
 # make sanitize  the suite under ThreadSanitizer, AddressSanitizer and, our own C, UndefinedBehaviorSanitizer; ARGS=address one of them
 # make coverage  lines that the tests run through, by room, and what is left of VPNCrypto and VPNCore
+# make assurance  all of that, for hours, and docs/assurance.md of it; ARGS="fuzz page" some of it, ARGS=page the page alone
+# make soak      10,000 sessions, a flood of handshakes, 24 virtual hours and 15 minutes of load; each figure and the page
 # make timing    whether failures take a time that tells something (docs/side-channels.md)
 # make budgets what a packet may cost: no allocation, so many instructions (Benchmarks/budgets.txt); ARGS=--write
 # make deb     a Debian package of what make has built, in .build
@@ -22,7 +24,7 @@ SECONDS = 60
 TARGET ?=
 JOBS ?= 1
 
-.PHONY: all build man demo test check bench budgets coverage formal fuzz sanitize timing sbom install deb clean dependencies
+.PHONY: all assurance build man demo test check bench budgets coverage formal fuzz sanitize soak timing sbom install deb clean dependencies
 .DEFAULT_GOAL := build
 
 all: build
@@ -55,6 +57,12 @@ sanitize: dependencies
 
 coverage: dependencies
 	@scripts/coverage $(ARGS)
+
+assurance: build
+	@scripts/assurance $(ARGS)
+
+soak: build
+	@scripts/assurance sessions flood day soak
 
 timing: dependencies
 	@scripts/timing $(ARGS)
