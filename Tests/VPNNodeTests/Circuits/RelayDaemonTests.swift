@@ -16,7 +16,12 @@ import Testing
             let status = try String(
                 contentsOfFile: "/proc/\(chain[name].process.processIdentifier)/status", encoding: .utf8)
             #expect(status.contains("CapEff:\t0000000000000000"), "\(name) has privileges")
-            if isRoot { #expect(status.contains("Uid:\t65534"), "\(name) is not nobody") }
+            guard isRoot else { continue }
+            #expect(status.contains("Uid:\t65534"), "\(name) is not nobody")
+            // Of a process of which no dump may be taken, nobody but root may look at the inside (proc(5)): not even its own user.
+            let inside = "/proc/\(chain[name].process.processIdentifier)/environ"
+            let owner = try FileManager.default.attributesOfItem(atPath: inside)[.ownerAccountID] as? Int
+            #expect(owner == 0, "\(name) could be looked into by \(owner ?? -1)")
         }
         // What each can know stands in its log: r2 and r3 never heard of the client.
         for name in ["r2", "r3"] {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Starts that must fail: with the documented status, and a message that names what is wrong and what to do.
+//
+//     host a: pqvpn run, and no other host (in the last of them host b, a peer)
 import Foundation
 import Testing
 import VPNCore

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Six daemons with addresses in six networks: relays that hear of each other, and a client that is given one of them, hears of the
 // others and chooses its own path.
+//
+//     one namespace, node n at 10.n.0.1: client ══ relay 1, which it is given ══ relays 2 … 5, of which it hears
 import Foundation
 import Glibc
 import Testing

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a run leaves behind: nothing after SIGTERM, and after SIGKILL nothing that stands in the way of the next one.
+//
+//     host a: pqvpn0 ══ outer0 ───── outer0 ══ pqvpn0: host b
 import Foundation
 import Testing
 

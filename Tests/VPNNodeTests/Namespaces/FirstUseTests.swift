@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trust on first use between nodes that begin without any knowledge of each other, and what a changed identity meets.
+//
+//     host a: pqvpn0 ══ outer0 ───── outer0 ══ pqvpn0: host b
 import Foundation
 import Glibc
 import Testing

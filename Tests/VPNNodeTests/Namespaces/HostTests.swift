@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `pqvpn up` does to a host's routes and names, and that `pqvpn down` leaves it byte for byte as it was, also after the
 // daemon was killed.
+//
+//     host a: routes, names, pqvpn0 ══ outer0 ───── outer0 ══ pqvpn0: host b, where all traffic goes
 import Foundation
 import Glibc
 import Testing

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From nothing to a tunnel by the commands of the first run: init, invite, join, ping.
+//
+//     host a: init, invite ── outer0 ───── outer0 ── host b: join LINK
 import Foundation
 import Glibc
 import Testing

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How daemons end, by request and by force, and how the other side gets over it.
+//
+//     host a: pqvpn0 ══ outer0 ───── outer0 ══ pqvpn0: host b
 import Foundation
 import Glibc
 import Testing

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Daemons whose peers stand still, change their address, are rebound by a NAT, or live behind a name that leads elsewhere by now.
+//
+//     host a, the router ─┬─ outer0 ── host b: client
+//                          └─ outer1 ── host c: server
+//     Where there is no router: host a: pqvpn0 ══ outer0 ───── outer0 ══ pqvpn0: host b
 import Foundation
 import Glibc
 import Testing

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `traffic_obfuscation`: the sizes that somebody sees who holds the cable between two hosts.
+//
+//     host a: pqvpn0 ══ outer0 ──┬── outer0 ══ pqvpn0: host b
+//                                └ a capture of all that passes
 import Foundation
 import Testing
 

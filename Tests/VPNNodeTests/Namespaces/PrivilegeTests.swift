@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What running daemons may do, as the kernel says of each of their threads: with a tunnel CAP_NET_ADMIN, as a relay nothing; and that
 // what they need later works without the rest.
+//
+//     host a: node, relay ══ outer0 ───── outer0 ══ host b: node; /proc of each of them
 import Foundation
 import Glibc
 import Testing
@@ -36,6 +38,9 @@ extension NamespaceTests {
                 #expect(thread["NoNewPrivs"] == "1", "\(node.name), \(thread["Name"] ?? "")")
                 #expect(thread["Seccomp"] == "2", "\(node.name), \(thread["Name"] ?? "")")
             }
+            // Secrets are in memory that never goes to a disk.
+            let locked = threads.first?["VmLck"]?.split(separator: " ").first.flatMap { Int($0) }
+            #expect((locked ?? 0) > 0, "\(node.name): \(locked ?? -1) kB are locked")
             let process = try #require(node.daemon).identifier
             let limits = try String(contentsOfFile: "/proc/\(process)/limits", encoding: .utf8)
             let core = limits.split(separator: "\n").first { $0.hasPrefix("Max core file size") }

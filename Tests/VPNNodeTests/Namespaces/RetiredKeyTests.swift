@@ -2,6 +2,8 @@
 // Keys that nobody needs any more, looked for in the memory of running daemons. Which bytes those are the daemons tell themselves: what both
 // have among their secrets at one moment are the keys of the session between them, and what one has while it waits for an answer and had
 // not before are the secrets of its handshake.
+//
+//     host a: pqvpn0 ══ outer0 ───── outer0 ══ pqvpn0: host b; /proc/PID/mem of both
 import Foundation
 import Glibc
 import Testing

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SIGHUP where there are interfaces and routes: a running tunnel gets another network, and loses it.
+//
+//     host a: pqvpn0, its routes ══ outer0 ───── outer0 ══ pqvpn0: host b; SIGHUP at either
 import Foundation
 import Glibc
 import Testing

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whose packets go where, and whose are dropped, on real kernels. What is dropped must not reach the TUN interface of the
 // other side at all, so that is where we look.
+//
+//     host a: pqvpn0 ─┬─ outer0 ══ host b: pqvpn0
+//                     └─ outer1 ══ host c: pqvpn0
 import Testing
 
 @testable import VPNNode

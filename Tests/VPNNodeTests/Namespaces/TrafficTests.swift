@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // IP packets of both families over UDP of both families.
+//
+//     host a: pqvpn0 ══ outer0 ───── outer0 ══ pqvpn0: host b, once by IPv4 and once by IPv6 outside
 import Testing
 
 @testable import VPNNode

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An interface that somebody deletes while the node runs: it comes back with all that it had, and sessions know nothing of it.
+//
+//     host a: pqvpn0, deleted under its daemon ══ outer0 ───── outer0 ══ pqvpn0: host b
 import Foundation
 import Testing
 
