@@ -66,7 +66,7 @@ extension NodeStateMachine {
             return CircuitSnapshot(
                 number: circuit.number, name: circuit.request.name, hops: hops,
                 paths: used.map(\.hops), wantedPaths: circuit.request.quilt?.paths ?? 1,
-                isRelaxed: used.contains(where: \.isRelaxed),
+                isRelaxed: circuit.request.wish != nil && meet(used.map(\.hops)),
                 shared: circuit.request.wish == nil ? [] : shared(hops),
                 state: circuit.current == nil ? .building : circuit.successor == nil ? .ready : .replacing,
                 destination: circuit.destination, age: circuit.readySince.map { now.since($0) },
@@ -75,6 +75,17 @@ extension NodeStateMachine {
                 slots: circuit.current.flatMap { circuits.paths[$0]?.slots } ?? [],
                 places: circuit.paths.flatMap { circuits.paths[$0]?.places ?? [] },
                 session: destination?.ring.current.map { describe($0, now: now) })
+        }
+    }
+
+    /// Whether two paths of this node's choice have a relay, an operator or a network in common before their end: whichever of them was
+    /// built last, and as far as the directory knows it now.
+    private func meet(_ paths: [[PeerID]]) -> Bool {
+        let all = paths.map { $0.dropLast().compactMap { directory[$0]?.candidate } }
+        return all.indices.contains { first in
+            all[..<first].contains { other in
+                all[first].contains { relay in other.contains { relay.conflict(with: $0) != nil } }
+            }
         }
     }
 

@@ -83,7 +83,7 @@ extension NodeStateMachine {
         guard let wish = circuit.request.wish, let current, hops.count > 1 else { return hops }
         // A path that is lost while others carry may have lost its guard.
         if current.machine.stage == .over, let others = otherHops(of: circuit, besides: circuit.sides, now: now) {
-            return others.hops
+            return others
         }
         guard hops.count > 2 else { return hops }
         var random = CryptographicGenerator(cryptography)

@@ -31,7 +31,7 @@ extension NodeStateMachine {
             // One that is to be replaced may be replaced by a path through the same relays.
             let others = [circuit.current, circuit.successor].compactMap { $0 } + circuit.sides
             let besides = others.filter { circuits.paths[$0]?.isLeaving == false }
-            guard let (hops, isRelaxed) = otherHops(of: circuit, besides: besides, now: now),
+            guard let hops = otherHops(of: circuit, besides: besides, now: now),
                 let entry = directSlot(of: hops[0])
             else {
                 let pause = pause(after: circuit.sideFailures)
@@ -44,7 +44,7 @@ extension NodeStateMachine {
                 machine: CircuitStateMachine(
                     hops: hops.count, firstWords: firstWords(hops, circuit.request, now: now), endsUnmet: true),
                 slots: [entry])
-            (path.isSide, path.sharesEnd, path.isRelaxed) = (true, true, isRelaxed)
+            (path.isSide, path.sharesEnd) = (true, true)
             if hops.count > 1 { path.vigil = CircuitVigil(now: now, jitter: cryptography.randomBytes(1)[0]) }
             circuits.paths[path.number] = path
             circuits.all[number]?.sides.append(path.number)
@@ -60,28 +60,25 @@ extension NodeStateMachine {
 
     /// The hops of a path to the same end, with nothing in common with these but that.
     ///
-    /// - Returns: nil where there are none; `isRelaxed` where they share something, and may.
+    /// - Returns: nil where there are none. They share something with others only where they may and nothing else is left.
     mutating func otherHops(
         of circuit: OwnCircuit, besides paths: [CircuitPath.Number], now: Instant
-    ) -> (hops: [PeerID], isRelaxed: Bool)? {
+    ) -> [PeerID]? {
         guard let quilt = circuit.request.quilt else { return nil }
         let taken = paths.compactMap { circuits.paths[$0]?.hops }
         guard var wish = circuit.request.wish else {
-            let hops = ([circuit.request.hops] + quilt.named).first { !taken.contains($0) }
-            return hops.map { ($0, false) }
+            return ([circuit.request.hops] + quilt.named).first { !taken.contains($0) }
         }
         wish.exit = circuit.request.hops.last
         let relays = Set(taken.joined()).subtracting([wish.exit].compactMap { $0 })
         let (failed, silent) = (avoided(now: now), avoided(itself: true, now: now))
         let relatives = relatives(of: relays)
         for avoided in [failed.union(relatives), silent.union(relatives), relatives] {
-            if let hops = try? choosePath(wish, avoiding: avoided, now: now) { return (hops, false) }
+            if let hops = try? choosePath(wish, avoiding: avoided, now: now) { return hops }
         }
         guard quilt.configuration.relaxesDisjointness else { return nil }
         for avoided in [failed.union(relays), relays, failed] {
-            if let hops = try? choosePath(wish, avoiding: avoided, now: now), !taken.contains(hops) {
-                return (hops, true)
-            }
+            if let hops = try? choosePath(wish, avoiding: avoided, now: now), !taken.contains(hops) { return hops }
         }
         return nil
     }

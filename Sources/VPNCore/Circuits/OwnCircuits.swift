@@ -135,8 +135,6 @@ struct CircuitPath {
     /// Of a side path: when another one is to take its place; it is still in use until that is.
     var replaceAt: Instant?
     var isLeaving = false
-    /// It shares a relay, an operator or a network with another path, since there was none that does not.
-    var isRelaxed = false
     /// Other paths lead to the last hop, too: what comes from there says nothing of this one.
     var sharesEnd = false
     /// Nil where it has but one hop, which is a peer like any other.
