@@ -122,6 +122,43 @@ private final class Flow {
         #expect(share >= 0.9, "\(share) of \(pair), \(flow.halvings) halvings: \(quilt.summary(quilt.alice))")
         #expect(Double(flow.overtaken - overtaken) <= 0.001 * Double(flow.arrived - before))
     }
+
+    // MARK: - A good way beside a bad one
+
+    /// A way that is worth nothing, or little, beside one of 100 Mbit/s and 5 ms.
+    enum Beside: String, CaseIterable, Sendable {
+        case slowAndFar, lossy, jittery
+
+        var conditions: LinkConditions {
+            switch self {
+            case .slowAndFar: VPNCoreTests.way(200, 2)
+            case .lossy: VPNCoreTests.way(10, 100, loss: 0.2)
+            case .jittery: VPNCoreTests.way(10, 100, jitter: 40)
+            }
+        }
+    }
+
+    /// Packets of one flow in five seconds, once it had three to learn what there is.
+    private static func packets(_ ways: [LinkConditions]) -> (count: Int, summary: String)? {
+        let quilt = QuiltScenario(seed: 10, ways: ways)
+        guard ways.count == 1 ? quilt.scenario.carriesTraffic() : quilt.stitch(within: .seconds(60)) else { return nil }
+        let flow = Flow(quilt, back: ways[0].latency)
+        flow.run(for: .seconds(3))
+        let before = flow.arrived
+        flow.run(for: .seconds(5))
+        return (flow.arrived - before, "\(flow.halvings) halvings; \(quilt.summary(quilt.alice))")
+    }
+
+    private static let alone = packets([VPNCoreTests.way(5, 100)])?.count
+
+    /// Whatever lies beside the best way, one flow has what that way alone would give it, less 3 %.
+    @Test(arguments: Beside.allCases) func neverBelowTheBestWayAlone(_ beside: Beside) throws {
+        let alone = try #require(Self.alone)
+        // 1336 bytes each: the way is full.
+        #expect(alone > 40_000, "\(alone)")
+        let both = try #require(Self.packets([VPNCoreTests.way(5, 100), beside.conditions]))
+        #expect(Double(both.count) >= 0.97 * Double(alone), "\(both.count) of \(alone): \(both.summary)")
+    }
 }
 
 extension Zip2Sequence where Sequence1 == [[UInt8]], Sequence2 == [Instant] {
