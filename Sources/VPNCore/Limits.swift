@@ -270,6 +270,10 @@ public enum Limits {
     /// Packets that wait for earlier ones, a power of two: 120 ms at 200 Mbit/s of full packets. With cells of 1436 bytes they
     /// take 3 MB.
     static let resequencedPackets = 2048
+    /// Quilts of one worker that have such cells at a time, 48 MB; a further one takes those whose packets have waited longest.
+    static let resequencers = 16
+    /// A quilt without packets that wait gives its cells back then.
+    static let resequencerKept = TimeSpan.seconds(2)
     static let resequencingLeast = TimeSpan.milliseconds(3)
     static let resequencingMost = TimeSpan.milliseconds(120)
     /// For how long the ways of packets count.
@@ -321,6 +325,10 @@ public enum Limits {
     static let pacedLeast = 64 << 10
     /// Bytes that wait for one peer at most, whatever its reports say that the patches can do.
     static let pacedMost = 16 << 20
+    /// All peers together on one worker: half of what nobody has is for whoever wants more.
+    static let pacedBytesOfAllPeers = 48 << 20
+    /// A packet that found no patch for so long is dropped: a patch that is said to do next to nothing holds memory else.
+    static let pacedLongest = TimeSpan.seconds(5)
     /// Since its last packet a quilt is busy for so long.
     static let quiltBusyFor = TimeSpan.seconds(2)
     /// How long an end that wants patches waits for those of the other end, in a session that this began.
@@ -351,6 +359,10 @@ public enum Limits {
     /// bring until that is noticed. So many bytes of them go again at most, at the rate of the others, or at 50 Mbit/s where that is not
     /// known.
     static let sentBytesKept = 8 << 20
+    /// All quilts of a node together, by halves of what nobody has: eight that want as much as that have 6 MB each.
+    static let sentBytesOfAllQuilts = 64 << 20
+    /// No longer than that: a patch of a quilt in use is known to be silent within 0.6 s.
+    static let sentKeptFor = TimeSpan.seconds(3)
     static let sentAgainBytes = 4 << 20
     static let sentAgainRate: UInt64 = 6_250_000
     /// Quilts whose packets one worker keeps for repairs.

@@ -101,6 +101,8 @@ public struct NodeStateMachine: ~Copyable {
     /// By name.
     var invitations: [UInt32: Invitation] = [:]
     var peers = Peers()
+    /// What all quilts keep to send it again (§9).
+    let sentByQuilts = SharedBytes(limit: Limits.sentBytesOfAllQuilts)
     var slotsByIdentity: [PeerID: PeerSlot] = [:]
     var nextSlot: PeerSlot = 0
     /// Slots of peers that are gone, oldest first.

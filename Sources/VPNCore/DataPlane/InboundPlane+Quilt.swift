@@ -51,25 +51,35 @@ extension InboundPlane {
         let header = frame.payload.lowerBound - Limits.frameHeader - Limits.outerHeader
         let counter = buffer.load(UInt64.self, at: header + 8)
         guard frame.type == .ip else {
-            weaves[weave]!.resequencer.pass(counter, on: patch, now: now)
+            pass(counter, patch, weave, now)
             if weaves[weave]!.resequencer.hasPackets { release(weave) }
             if let outcome = reflex(frame, weave: weave, patch: patch, buffer, now) {
                 return InboundVerdict(outcome: outcome, firstData: confirmed(session))
             }
             return verdict(on: opened, of: session, &buffer, now)
         }
-        if frame.skipped > 0 { weaves[weave]!.resequencer.skip(Int(frame.skipped), before: counter) }
+        if frame.skipped > 0 {
+            let first = counter > UInt64(frame.skipped) ? counter - UInt64(frame.skipped) : 0
+            if weaves[weave]!.resequencer.lacksCells(for: first) { _ = equip(weave, now) }
+            weaves[weave]!.resequencer.skip(Int(frame.skipped), before: counter)
+        }
         if weaves[weave]!.keepsPackets {
             weaves[weave]!.note(copy(buffer, frame.payload), under: counter)
             if !weaves[weave]!.repaired.isEmpty { release(weave) }
         }
         var verdict = verdict(on: opened, of: session, &buffer, now)
         guard case .deliver(let packet) = verdict.outcome else {
-            weaves[weave]!.resequencer.pass(counter, on: patch, now: now)
+            pass(counter, patch, weave, now)
             return verdict
         }
         verdict.outcome = arrange(packet, counter, patch, weave, buffer, now)
         return verdict
+    }
+
+    /// Something came that was no packet. That it is known costs no other quilt anything: at worst a packet waits for it.
+    private mutating func pass(_ counter: UInt64, _ patch: Int, _ weave: Int, _ now: Instant) {
+        if weaves[weave]!.resequencer.lacksCells(for: counter) { _ = equip(weave, now) }
+        weaves[weave]!.resequencer.pass(counter, on: patch, now: now)
     }
 
     /// Out with a packet, or into a cell.
@@ -77,12 +87,20 @@ extension InboundPlane {
         _ packet: Range<Int>, _ counter: UInt64, _ patch: Int, _ weave: Int, _ buffer: borrowing MutableSpan<UInt8>,
         _ now: Instant
     ) -> InboundOutcome {
+        if weaves[weave]!.resequencer.lacksCells(for: counter, on: patch, now: now), !equip(weave, now) {
+            // Somebody else's packets go first, so that this one has where to wait.
+            vacate()
+            postponed = PostponedPacket(packet: packet, counter: counter, patch: patch, weave: weave)
+            release(weave)
+            return .consumed
+        }
         switch weaves[weave]!.resequencer.arrive(counter, length: packet.count, on: patch, now: now) {
         case .deliver:
             if weaves[weave]!.resequencer.hasPackets { release(weave) }
             return .deliver(packet)
         case .hold(let cell):
             weaves[weave]!.resequencer.store(buffer, packet, in: cell)
+            weaves[weave]!.heldAt = now
             release(weave)
             return .consumed
         case .full:
@@ -91,6 +109,48 @@ extension InboundPlane {
             release(weave)
             return .consumed
         }
+    }
+
+    // MARK: - Cells
+
+    /// Gives a quilt cells, where there are any that no packet needs; false where there are not.
+    private mutating func equip(_ weave: Int, _ now: Instant) -> Bool {
+        if equipped.count >= Limits.resequencers {
+            guard let idle = equipped.filter({ weaves[$0]?.resequencer.hasPackets != true }).min() else { return false }
+            spareCells = takeCells(of: idle)
+        }
+        let cells = spareCells
+        spareCells = []
+        weaves[weave]!.resequencer.equip(cells)
+        weaves[weave]!.heldAt = now
+        equipped.insert(weave)
+        return true
+    }
+
+    /// The quilt whose packets have waited longest lets them go, and then its cells.
+    private mutating func vacate() {
+        var victim: (place: Int, since: Instant)?
+        for place in equipped.sorted() {
+            // One where places alone wait, and no packet, is the first to go.
+            let since = weaves[place]?.resequencer.waitingSince ?? .origin
+            if victim.map({ since < $0.since }) ?? true { victim = (place, since) }
+        }
+        guard let victim else { return }
+        weaves[victim.place]?.resequencer.releaseWaiting()
+        yielding.insert(victim.place)
+        release(victim.place)
+    }
+
+    private mutating func takeCells(of place: Int) -> [UInt8] {
+        equipped.remove(place)
+        yielding.remove(place)
+        return weaves[place]?.resequencer.giveBack() ?? []
+    }
+
+    /// Whether a quilt has cells that nothing has waited in for a while: since when they are idle.
+    private mutating func idleSince(_ place: Int) -> Instant? {
+        guard equipped.contains(place), weaves[place]?.resequencer.waitingSince == nil else { return nil }
+        return weaves[place]?.heldAt
     }
 
     private func copy(_ buffer: borrowing MutableSpan<UInt8>, _ range: Range<Int>) -> [UInt8] {
@@ -125,11 +185,21 @@ extension InboundPlane {
         case .repair:
             guard weaves[weave]!.takesRepair() else { return drop(.repairExcess) }
             guard let message = RepairMessage(copy(buffer, frame.payload)) else { return drop(.repairMalformed) }
-            weaves[weave]!.receive(message)
+            if !weaves[weave]!.keepsPackets { forgetOldestRepairs() }
+            weaves[weave]!.receive(message, now: now)
             if !weaves[weave]!.repaired.isEmpty { release(weave) }
             return .consumed
         default: return nil
         }
+    }
+
+    /// One more quilt keeps packets for repairs: where as many do as may, the one that had none for longest stops.
+    private mutating func forgetOldestRepairs() {
+        let keeping = weaves.indices.filter { weaves[$0]?.keepsPackets == true }
+        guard keeping.count >= Limits.quiltsRepaired,
+            let oldest = keeping.min(by: { weaves[$0]!.repairAt < weaves[$1]!.repairAt })
+        else { return }
+        weaves[oldest]!.forgetPackets()
     }
 
     // MARK: - Release
@@ -145,6 +215,7 @@ extension InboundPlane {
                 return InboundVerdict(outcome: .deliverReleased(length: cell.count))
             }
             releasing.removeFirst()
+            if yielding.contains(place) { spareCells = takeCells(of: place) }
             if let again = postponed, again.weave == place {
                 postponed = nil
                 return InboundVerdict(
@@ -152,6 +223,7 @@ extension InboundPlane {
             }
             if let gone = leaving.firstIndex(of: place) {
                 leaving.remove(at: gone)
+                _ = takeCells(of: place)
                 weaves[place] = nil
             }
         }
@@ -189,7 +261,10 @@ extension InboundPlane {
             if quilts.isEmpty { return nil }
             var deadline: Instant?
             for place in weaves.indices {
-                guard let due = weaves[place]?.resequencer.deadline else { continue }
+                guard
+                    let due = weaves[place]?.resequencer.deadline
+                        ?? idleSince(place).map({ $0 + Limits.resequencerKept })
+                else { continue }
                 deadline = deadline.map { min($0, due) } ?? due
             }
             return deadline
@@ -199,6 +274,7 @@ extension InboundPlane {
     /// Lets packets go that waited long enough: `next` gives them, before anything that comes later.
     public mutating func expire(now: Instant) {
         for place in weaves.indices {
+            if let idle = idleSince(place), idle + Limits.resequencerKept <= now { _ = takeCells(of: place) }
             guard let due = weaves[place]?.resequencer.deadline, due <= now else { continue }
             weaves[place]!.resequencer.expire(now: now)
             release(place)

@@ -71,6 +71,10 @@ public struct InboundPlane {
     var released = ReleasedPacket.none
     /// A packet that waits until there is room to let it wait.
     var postponed: PostponedPacket?
+    /// Quilts that have cells, and those that are to give them up when nothing waits there any more; cells that nobody has.
+    var equipped: Set<Int> = []
+    var yielding: Set<Int> = []
+    var spareCells: [UInt8] = []
     /// Of sessions that are over: they go when nothing waits in them.
     var leaving: [Int] = []
     /// Of the frames that are answered here.

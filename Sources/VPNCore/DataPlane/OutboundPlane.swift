@@ -161,7 +161,7 @@ public struct OutboundPlane {
         guard packet.count <= mtu else { return .exceeds(mtu: mtu) }
         let quilt = peers.quilt(of: slot)
         if let quilt, !isPaced, let opens = opens(quilt, slot, now) {
-            return pace(buffer, packet, to: slot, by: quilt, opens: opens)
+            return pace(buffer, packet, to: slot, by: quilt, opens: opens, now)
         }
         MaximumSegment.clamp(&buffer, packet, mtu: mtu)
         let trafficClass = TrafficClass.of(buffer, at: packet.lowerBound) & shownClass
@@ -332,11 +332,12 @@ public struct OutboundPlane {
 
     @inline(never)
     private mutating func pace(
-        _ buffer: borrowing MutableSpan<UInt8>, _ packet: Range<Int>, to slot: PeerSlot, by quilt: Quilt, opens: Instant
+        _ buffer: borrowing MutableSpan<UInt8>, _ packet: Range<Int>, to slot: PeerSlot, by quilt: Quilt,
+        opens: Instant, _ now: Instant
     ) -> OutboundVerdict {
         let limit = quilt.withState { $0.pacedBytes }
         let copy = OutboundPlane.copy(buffer, packet)
-        guard paced.append(copy, for: slot, opens: opens, limit: limit) else { return drop(.pacedOverflow) }
+        guard paced.append(copy, for: slot, opens: opens, limit: limit, now: now) else { return drop(.pacedOverflow) }
         return .staged(slot, wantSession: false)
     }
 
@@ -345,6 +346,7 @@ public struct OutboundPlane {
 
     private mutating func nextPaced(_ now: Instant) -> (PeerSlot, [UInt8])? {
         while !paced.isEmpty, let slot = paced.ready(now: now) {
+            drops.add(.pacedOverflow, paced.expire(slot, now: now))
             if let quilt = peers.hasPeer(slot) ? peers.quilt(of: slot) : nil,
                 let opens = quilt.withState({ $0.opens(now: now) })
             {

@@ -95,7 +95,7 @@ extension NodeStateMachine {
     private mutating func makeQuilt(
         _ held: HeldSession, _ carrier: Carrier, _ configuration: QuiltConfiguration, now: Instant
     ) -> QuiltMaking {
-        let quilt = Quilt(held.session, configuration)
+        let quilt = Quilt(held.session, configuration, sharing: sentByQuilts)
         held.session.widenWindow()
         quilt.withState {
             $0.join(

@@ -10,11 +10,17 @@ public final class Quilt: Sendable {
     public let session: Session
     private let state: Guarded<QuiltState>
 
-    init(_ session: Session, _ configuration: QuiltConfiguration) {
+    /// - Parameter shared: bytes that all quilts of this node keep to send them again.
+    init(
+        _ session: Session, _ configuration: QuiltConfiguration,
+        sharing shared: SharedBytes = SharedBytes(limit: Limits.sentBytesOfAllQuilts)
+    ) {
         self.session = session
-        state = Guarded(QuiltState(configuration))
+        state = Guarded(QuiltState(configuration, sharing: shared))
         repairs = configuration.scheduler == .fec
     }
+
+    deinit { withState { $0.forgetSent() } }
 
     /// Of the last packet; 0 before the first.
     private let lastPacket = Atomic<UInt64>(0)

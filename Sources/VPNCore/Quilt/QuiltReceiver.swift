@@ -5,7 +5,11 @@
 struct QuiltReceiver {
     let quilt: Quilt
     var resequencer: Resequencer
+    /// When a packet had to wait last.
+    var heldAt = Instant.origin
     private var decoder: RepairDecoder?
+    /// When a repair came last.
+    private(set) var repairAt = Instant.origin
     /// Packets that repairs brought back and that are still to be told.
     private(set) var repaired: [[UInt8]] = []
     /// Repairs that are taken now. One costs as much as many packets, so packets earn them: one for two, where senders make one for four.
@@ -13,7 +17,7 @@ struct QuiltReceiver {
 
     init(_ quilt: Quilt) {
         self.quilt = quilt
-        resequencer = Resequencer(cell: Limits.usualPathMTU)
+        resequencer = Resequencer(cell: Limits.usualPathMTU, takesCells: false)
     }
 
     /// A probe came: how far apart patches are may have changed.
@@ -43,8 +47,9 @@ struct QuiltReceiver {
     }
 
     /// A repair that came.
-    mutating func receive(_ message: RepairMessage) {
+    mutating func receive(_ message: RepairMessage, now: Instant) {
         if decoder == nil { decoder = RepairDecoder() }
+        repairAt = now
         keep(decoder!.received(message))
     }
 
@@ -52,6 +57,9 @@ struct QuiltReceiver {
         // §9: a packet that was rebuilt marks its counter, so that a late original drops.
         for (counter, packet) in found where quilt.session.markReceived(counter) { repaired.append(packet) }
     }
+
+    /// Forgets the packets that it kept for repairs, until the next one comes.
+    mutating func forgetPackets() { decoder = nil }
 
     mutating func takeRepaired() -> [UInt8]? { repaired.isEmpty ? nil : repaired.removeFirst() }
 }

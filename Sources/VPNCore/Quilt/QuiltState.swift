@@ -50,16 +50,24 @@ struct QuiltState: Sendable {
     private let deadline: TimeSpan?
     /// When a packet went or came last.
     private var lastPacket: Instant?
-    private var sentLately = SentDatagrams()
+    private var sentLately: SentDatagrams
     /// What a silent patch may have lost, and where it goes now.
     private var again: Deque<(datagram: [UInt8], patch: Int)> = []
+    private var againBytes = 0
+    /// Bytes of datagrams that all quilts of this node keep.
+    private let shared: SharedBytes
     private var againDue = Instant.origin
     /// Datagrams that went a second time for that, since the session began.
     private(set) var sentAgain: UInt64 = 0
     /// What the receiver's order costs, as the worker that has it told last.
     var resequencing = Resequencer.Statistics()
 
-    init(_ configuration: QuiltConfiguration) {
+    init(
+        _ configuration: QuiltConfiguration,
+        sharing shared: SharedBytes = SharedBytes(limit: Limits.sentBytesOfAllQuilts)
+    ) {
+        self.shared = shared
+        sentLately = SentDatagrams(sharing: shared)
         scheduler = PatchScheduler(configuration.scheduler, doublesSmallOnly: configuration.doublesSmallOnly)
         deadline = configuration.deadline
     }
@@ -117,7 +125,8 @@ struct QuiltState: Sendable {
         // What went twice needs no third time.
         if choice.copy == nil {
             let patches = patches
-            sentLately.keep(datagram, patch: choice.first, order: patches[choice.first]!.sent.packets) {
+            let order = patches[choice.first]!.sent.packets
+            sentLately.keep(datagram, patch: choice.first, order: order, now: now) {
                 patches[$0]?.estimator.reported ?? .max
             }
         }
@@ -200,28 +209,47 @@ struct QuiltState: Sendable {
         }
         if isChanged { refresh() }
         for number in silent { sendAgain(from: number, now: now) }
+        sentLately.forgetOld(now: now)
     }
 
     /// What went by a patch and was not reported goes by another one (§9).
     private mutating func sendAgain(from number: Int, now: Instant) {
         guard let reported = patches[number]?.estimator.reported else { return }
-        for datagram in sentLately.take(patch: number, after: reported, bytes: Limits.sentAgainBytes) {
+        for datagram in sentLately.take(patch: number, after: reported, bytes: Limits.sentAgainBytes - againBytes) {
             again.append((datagram, number))
+            againBytes += datagram.count
+            shared.take(datagram.count)
         }
         againDue = now
+    }
+
+    /// Bytes of datagrams that are kept here.
+    var keptBytes: Int { sentLately.bytes + againBytes }
+
+    /// Nothing that was sent goes again: the session is over.
+    mutating func forgetSent() {
+        sentLately.removeAll()
+        forgetAgain()
+    }
+
+    private mutating func forgetAgain() {
+        shared.giveBack(againBytes)
+        (again, againBytes) = ([], 0)
     }
 
     /// A datagram that goes again now; nil if there is no other. They go by and by, so that they overflow nobody's queue.
     mutating func nextAgain(now: Instant) -> (datagram: [UInt8], way: Way)? {
         guard let first = again.first, now >= againDue else { return nil }
         guard let way = other(than: first.patch, bytes: first.datagram.count, now: now) else {
-            again = []
+            forgetAgain()
             return nil
         }
         // Whoever comes late makes up for a little of it: clocks of packet threads have steps of a millisecond.
         let earliest = Instant(nanoseconds: now.nanoseconds - min(now.nanoseconds, 10_000_000))
         againDue = max(againDue, earliest) + Self.time(for: first.datagram.count, at: againRate)
         sentAgain += 1
+        againBytes -= first.datagram.count
+        shared.giveBack(first.datagram.count)
         return (again.removeFirst().datagram, way)
     }
 

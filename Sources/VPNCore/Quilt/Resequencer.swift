@@ -37,8 +37,10 @@ public struct Resequencer: Sendable {
         case packet(length: Int)
     }
 
-    /// The waiting packets, a cell each; empty until the first has to wait.
+    /// The waiting packets, a cell each; empty until the first has to wait, and after `giveBack`.
     public private(set) var cells: [UInt8] = []
+    /// Whether it takes cells by itself when the first has to wait; else it gets them by `equip`.
+    private let takesCells: Bool
     public private(set) var statistics = Statistics()
     /// How long a packet waits at most (§9: clamp(max owd − min owd + 3 jitter + 2 ms, 3 ms, 120 ms)).
     public private(set) var patience = Limits.resequencingLeast
@@ -64,10 +66,13 @@ public struct Resequencer: Sendable {
     /// The highest counter of each patch, and when it last brought anything.
     private var patches: [(highest: UInt64, at: Instant)?]
 
-    /// - Parameter cell: the longest packet that can wait, in bytes; a longer one is delivered out of its order.
-    public init(cell: Int, patches: Int = Limits.patches) {
+    /// - Parameters:
+    ///   - cell: the longest packet that can wait, in bytes; a longer one is delivered out of its order.
+    ///   - takesCells: false where there are not as many cells as there might be.
+    public init(cell: Int, patches: Int = Limits.patches, takesCells: Bool = true) {
         precondition(cell > 0 && patches > 0)
         self.cell = cell
+        self.takesCells = takesCells
         self.patches = Array(repeating: nil, count: patches)
     }
 
@@ -124,7 +129,7 @@ public struct Resequencer: Sendable {
             self.next = counter &+ 1
             return .deliver
         }
-        guard length <= cell else {
+        guard length <= cell, !slots.isEmpty || takesCells else {
             mark(counter, .passed)
             return .deliver
         }
@@ -172,6 +177,48 @@ public struct Resequencer: Sendable {
 
     /// Nothing more comes: all gaps are given up.
     mutating func releaseAll() { boundary = .max - 1 }
+
+    /// All gaps before what waits are given up.
+    mutating func releaseWaiting() {
+        guard occupied > 0, let next else { return }
+        let last = (0..<UInt64(Self.capacity)).last { isOccupied(next &+ $0) }
+        if let last { boundary = max(boundary, next &+ last) }
+    }
+
+    // MARK: - Cells
+
+    /// Whether a packet that has just come would have to wait and there is nowhere to.
+    mutating func lacksCells(for counter: UInt64, on patch: Int, now: Instant) -> Bool {
+        guard slots.isEmpty, let next, counter > next else { return false }
+        note(counter, on: patch, now: now)
+        giveUp(now: now)
+        return counter > boundary
+    }
+
+    /// The same of something that is no packet: whether it is out of its turn.
+    func lacksCells(for counter: UInt64) -> Bool { slots.isEmpty && next.map { counter > $0 } ?? false }
+
+    /// Gives it room for packets that wait: new cells, or those that another one gave back.
+    mutating func equip(_ given: [UInt8] = []) {
+        guard slots.isEmpty else { return }
+        slots = Array(repeating: .empty, count: Self.capacity)
+        queue = Array(repeating: (0, .origin), count: Self.capacity)
+        // What lies there of others is written over before it is read.
+        cells = given.count == Self.capacity * cell ? given : Array(repeating: 0, count: Self.capacity * cell)
+    }
+
+    /// Nothing waits, or nothing but places of what was no packet: gives its cells away.
+    mutating func giveBack() -> [UInt8] {
+        let given = cells
+        (slots, queue, cells) = ([], [], [])
+        (head, queued, occupied) = (0, 0, 0)
+        return given
+    }
+
+    /// Since when the oldest packet waits.
+    var waitingSince: Instant? {
+        mutating get { oldest?.at }
+    }
 
     /// The next packet that may go, in `cells`; nil when the others have to wait, or there are none.
     public mutating func nextReleased() -> Range<Int>? {
@@ -280,9 +327,8 @@ public struct Resequencer: Sendable {
     private mutating func mark(_ counter: UInt64, _ slot: Slot) {
         guard let next, counter &- next < UInt64(Self.capacity) else { return }
         if slots.isEmpty {
-            slots = Array(repeating: .empty, count: Self.capacity)
-            queue = Array(repeating: (0, .origin), count: Self.capacity)
-            cells = Array(repeating: 0, count: Self.capacity * cell)
+            guard takesCells else { return }
+            equip()
         }
         // What was told to be nothing may come yet; a packet never twice.
         guard slots[place(counter)] == .empty else {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Several paths through relays on networks drawn at random (§8, §9): relays of many operators, families and networks, which die, come back
-// and begin anew; loads both ways; from one seed each, so that a seed replays its run.
-import Foundation
+// and begin anew; loads both ways; from one seed each, so that a seed replays its run: `PQVPN_SEED=number` runs that one alone.
 import Testing
 import VPNCrypto
 import VPNTesting
@@ -245,20 +244,54 @@ private final class CircuitChurn {
         return shared.isEmpty ? nil : "paths share something: \(describe())"
     }
 
-    /// All is well from now on: whatever happened, packets go both ways again.
+    /// So many paths there are at least once all relays are there: as many as are wanted, or as the relays have room for beside whichever
+    /// others were chosen first, since paths are drawn one by one and not undone for one more.
+    private var leastPaths: Int {
+        let ids = relays.map { $0.identity.publicKeys.peerID }
+        func clash(_ a: Int, _ b: Int) -> Bool { candidates[ids[a]]!.conflict(with: candidates[ids[b]]!) != nil }
+        let inner = request.wish!.hops - 1
+        var ways: [[Int]] = ids.indices.map { [$0] }
+        for _ in 1..<inner {
+            ways = ways.flatMap { way in
+                ids.indices.filter { next in next > way.last! && !way.contains { clash($0, next) } }.map { way + [$0] }
+            }
+        }
+        func fits(_ way: [Int], beside others: [[Int]]) -> Bool {
+            !others.joined().contains { other in way.contains { $0 == other || clash($0, other) } }
+        }
+        let wanted = request.quilt!.paths
+        // Every set of ways, by the order of their places; one that nothing fits beside is where choosing ends.
+        var least = wanted
+        func choose(_ chosen: [[Int]], from place: Int) {
+            guard chosen.count < least else { return }
+            if !ways.contains(where: { fits($0, beside: chosen) }) { return least = chosen.count }
+            for next in place..<max(place, ways.count) where fits(ways[next], beside: chosen) {
+                choose(chosen + [ways[next]], from: next + 1)
+            }
+        }
+        choose([], from: 0)
+        return least
+    }
+
+    /// All is well from now on: whatever happened, packets go both ways again, by as many paths as there is room for.
     private func heal() -> String? {
         for relay in gone.sorted() { comeBack(relay, anew: true) }
         conditions = conditions.map { LinkConditions(loss: 0, latency: $0.latency) }
-        let (before, end) = ((client.delivered.count, exit.delivered.count), network.now + .seconds(300))
+        let least = leastPaths
+        // Relays where paths failed are left out for ten minutes.
+        let end = network.now + Limits.relayAvoided + .seconds(300)
+        let before = (client.delivered.count, exit.delivered.count)
         while network.now < end {
             _ = want()
             for out in [true, false] { send(out: out) }
             network.run(for: .milliseconds(500))
-            if client.delivered.count > before.0 + 20, exit.delivered.count > before.1 + 20, patchesUp() > 0 || isUp {
+            if client.delivered.count > before.0 + 20, exit.delivered.count > before.1 + 20,
+                max(patchesUp(), isUp ? 1 : 0) >= least
+            {
                 return nil
             }
         }
-        return "no way back: \(describe())"
+        return "no way back, at least \(least) paths: \(describe())"
     }
 
     private func describe() -> String {
@@ -273,25 +306,50 @@ private final class CircuitChurn {
     ) throws -> (fault: String?, paths: Int)? {
         let churn = try CircuitChurn(seed, identities, primitives)
         guard churn.want() else { return nil }
-        churn.network.run(for: .seconds(20)) { churn.isUp }
-        for _ in 0..<churn.random.next() % 8 + 2 {
-            churn.step()
-            if let fault = churn.fault() { return ("seed \(seed): \(fault)", churn.mostPaths) }
+        return (churn.life().map { "seed \(seed): \($0)" }, churn.mostPaths)
+    }
+
+    /// The same, and a number for all that went over the wires and what came of it.
+    static func watched(
+        _ seed: UInt64, _ identities: (Int) -> any IdentitySigner, _ primitives: Primitives
+    ) throws -> (digest: TraceDigest, fault: String?) {
+        let churn = try CircuitChurn(seed, identities, primitives)
+        churn.network.isWatching = true
+        let fault = churn.want() ? churn.life() : nil
+        var digest = churn.network.digest
+        for host in [churn.client, churn.exit] {
+            for number in QuiltScenario.numbers(host) { digest.take(UInt64(number)) }
         }
-        let fault = churn.heal() ?? churn.fault()
-        return (fault.map { "seed \(seed): \($0)" }, churn.mostPaths)
+        return (digest, fault)
+    }
+
+    private func life() -> String? {
+        network.run(for: .seconds(20)) { self.isUp }
+        for _ in 0..<random.next() % 8 + 2 {
+            step()
+            if let fault = fault() { return fault }
+        }
+        return heal() ?? fault()
     }
 }
 
 @Suite struct CircuitQuiltChurnTests {
     /// A fourth of `PQVPN_SEEDS`, which is 10,000 for the whole of it; a few in each run of the tests.
-    private static let seeds = (ProcessInfo.processInfo.environment["PQVPN_SEEDS"].flatMap { Int($0) } ?? 240) / 4
+    private static let seeds = (Figures.number("PQVPN_SEEDS") ?? 240) / 4
+    private static let replayed = Figures.number("PQVPN_SEED")
+    /// Those of the real primitives begin here.
+    private static let firstReal = 2_000_000
 
-    @Test(arguments: 0..<20) func networksDrawnAtRandom(part: Int) throws {
+    private static func stand(_ seed: Int) -> (Int) -> any IdentitySigner {
+        { RehearsalIdentity(seed: UInt64(seed) &* 64 &+ UInt64($0 + 8)) }
+    }
+
+    @Test(.enabled(if: CircuitQuiltChurnTests.replayed == nil), arguments: 0..<20) func networksDrawnAtRandom(part: Int)
+        throws
+    {
         var paths: [Int: Int] = [:]
         for seed in 0..<Self.seeds where seed % 20 == part {
-            let identities = { (place: Int) in RehearsalIdentity(seed: UInt64(seed) &* 64 &+ UInt64(place + 8)) }
-            guard let (fault, most) = try CircuitChurn.run(UInt64(seed), identities, .rehearsal) else {
+            guard let (fault, most) = try CircuitChurn.run(UInt64(seed), Self.stand(seed), .rehearsal) else {
                 paths[0, default: 0] += 1
                 continue
             }
@@ -308,10 +366,34 @@ private final class CircuitChurn {
         do { return try SoftwareIdentity() } catch { preconditionFailure("no identity: \(error)") }
     }
 
-    @Test func withTheRealPrimitives() throws {
+    @Test(.enabled(if: CircuitQuiltChurnTests.replayed == nil)) func withTheRealPrimitives() throws {
         for seed in 0..<max(2, Self.seeds / 200) {
-            let run = try CircuitChurn.run(UInt64(seed) + 2_000_000, { Self.signers[$0 + 1] }, .real)
+            let run = try CircuitChurn.run(UInt64(seed + Self.firstReal), { Self.signers[$0 + 1] }, .real)
             if let fault = run?.fault { Issue.record("\(fault)") }
         }
+    }
+
+    @Test(.enabled(if: CircuitQuiltChurnTests.replayed != nil)) func oneNetworkAgain() throws {
+        let seed = Self.replayed ?? 0
+        let isReal = seed >= Self.firstReal
+        let (digest, fault) = try CircuitChurn.watched(
+            UInt64(seed), isReal ? { Self.signers[$0 + 1] } : Self.stand(seed), isReal ? .real : .rehearsal)
+        print("circuit quilt seed \(seed): \(digest)")
+        if let fault { Issue.record("\(fault)") }
+    }
+
+    /// Bit by bit: the same datagrams at the same times, and the same packets from them, whatever else runs.
+    @Test func aSeedReplaysItsRun() async throws {
+        let seeds = 0..<6
+        let digests = try await withThrowingTaskGroup(of: (Int, TraceDigest).self) { group in
+            for seed in Array(seeds) + seeds {
+                group.addTask { (seed, try CircuitChurn.watched(UInt64(seed), Self.stand(seed), .rehearsal).digest) }
+            }
+            return try await group.reduce(into: [Int: [TraceDigest]]()) { $0[$1.0, default: []].append($1.1) }
+        }
+        for seed in seeds {
+            #expect(Set(digests[seed]!.map(\.description)).count == 1, "seed \(seed): \(digests[seed]!)")
+        }
+        #expect(Set(digests.values.map { $0[0].description }).count == seeds.count)
     }
 }

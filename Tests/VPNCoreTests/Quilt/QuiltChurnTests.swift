@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Quilts on networks drawn at random (§9): ways of any kind that come, go and lie, loads both ways, renewals; from one seed each, so that
-// a seed replays its run.
-import Foundation
+// a seed replays its run: `PQVPN_SEED=number` runs that one alone, and says by what number it can be told from others.
 import Testing
 import VPNCrypto
 import VPNTesting
@@ -105,29 +104,71 @@ private struct Churn {
     /// What went wrong on one network; nil for nothing.
     static func run(_ seed: UInt64, _ primitives: Primitives) -> String? {
         var churn = Churn(seed, primitives)
-        churn.quilt.network.run(for: .seconds(2))
-        for _ in 0..<churn.random.next() % 12 + 1 {
-            churn.step()
-            if let fault = churn.fault() { return "seed \(seed): \(fault)" }
+        return churn.life()
+    }
+
+    /// The same, and a number for all that went over the wires and what came of it.
+    static func watched(_ seed: UInt64, _ primitives: Primitives) -> (digest: TraceDigest, fault: String?) {
+        var churn = Churn(seed, primitives)
+        churn.quilt.network.isWatching = true
+        let fault = churn.life()
+        var digest = churn.quilt.network.digest
+        for host in [churn.quilt.alice, churn.quilt.bob] {
+            for number in QuiltScenario.numbers(host) { digest.take(UInt64(number)) }
         }
-        if let fault = churn.heal() ?? churn.fault() { return "seed \(seed): \(fault)" }
+        return (digest, fault)
+    }
+
+    private mutating func life() -> String? {
+        quilt.network.run(for: .seconds(2))
+        for _ in 0..<random.next() % 12 + 1 {
+            step()
+            if let fault = fault() { return "seed \(seed): \(fault)" }
+        }
+        if let fault = heal() ?? fault() { return "seed \(seed): \(fault)" }
         return nil
     }
 }
 
 @Suite struct QuiltChurnTests {
     /// `PQVPN_SEEDS=10000` for the whole of it; a few in each run of the tests.
-    private static let seeds = ProcessInfo.processInfo.environment["PQVPN_SEEDS"].flatMap { Int($0) } ?? 200
+    private static let seeds = Figures.number("PQVPN_SEEDS") ?? 200
+    private static let replayed = Figures.number("PQVPN_SEED")
+    /// Those of the real primitives begin here.
+    private static let firstReal = 1_000_000
 
-    @Test(arguments: 0..<20) func networksDrawnAtRandom(part: Int) {
+    @Test(.enabled(if: QuiltChurnTests.replayed == nil), arguments: 0..<20) func networksDrawnAtRandom(part: Int) {
         for seed in 0..<Self.seeds where seed % 20 == part {
             if let fault = Churn.run(UInt64(seed), .rehearsal) { Issue.record("\(fault)") }
         }
     }
 
-    @Test func withTheRealPrimitives() {
+    @Test(.enabled(if: QuiltChurnTests.replayed == nil)) func withTheRealPrimitives() {
         for seed in 0..<max(3, Self.seeds / 200) {
-            if let fault = Churn.run(UInt64(seed) + 1_000_000, .real) { Issue.record("\(fault)") }
+            if let fault = Churn.run(UInt64(seed + Self.firstReal), .real) { Issue.record("\(fault)") }
         }
+    }
+
+    /// The real primitives draw what nobody can draw again: what happens is the same, what it looks like is not.
+    @Test(.enabled(if: QuiltChurnTests.replayed != nil)) func oneNetworkAgain() {
+        let seed = Self.replayed ?? 0
+        let (digest, fault) = Churn.watched(UInt64(seed), seed >= Self.firstReal ? .real : .rehearsal)
+        print("quilt seed \(seed): \(digest)")
+        if let fault { Issue.record("\(fault)") }
+    }
+
+    /// Bit by bit: the same datagrams at the same times, and the same packets from them, whatever else runs.
+    @Test func aSeedReplaysItsRun() async {
+        let seeds = 0..<12
+        let digests = await withTaskGroup(of: (Int, TraceDigest).self) { group in
+            for seed in Array(seeds) + seeds {
+                group.addTask { (seed, Churn.watched(UInt64(seed), .rehearsal).digest) }
+            }
+            return await group.reduce(into: [Int: [TraceDigest]]()) { $0[$1.0, default: []].append($1.1) }
+        }
+        for seed in seeds {
+            #expect(Set(digests[seed]!.map(\.description)).count == 1, "seed \(seed): \(digests[seed]!)")
+        }
+        #expect(Set(digests.values.map { $0[0].description }).count == seeds.count)
     }
 }

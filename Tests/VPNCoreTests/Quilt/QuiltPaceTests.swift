@@ -81,30 +81,32 @@ private final class Flow {
     static let pairs = [(100.0, 5, 100.0, 15), (300.0, 5, 80.0, 15), (50.0, 40, 100.0, 5)]
 
     /// Half as much again as the ways can do: they are full, none of them has a long queue, and what comes is in order.
-    @Test(arguments: pairs) func tooMuchWaitsHere(_ pair: (Double, Int, Double, Int)) {
+    @Test(arguments: pairs, QuiltScenario.Direction.allCases)
+    func tooMuchWaitsHere(_ pair: (Double, Int, Double, Int), direction: QuiltScenario.Direction) {
         let quilt = QuiltScenario(seed: 8, ways: [way(pair.1, pair.0), way(pair.3, pair.2)])
         #expect(quilt.stitch())
+        let (sender, receiver) = (quilt.sender(direction), quilt.receiver(direction))
         let sum = pair.0 + pair.2
-        quilt.load(megabits: sum * 1.5, for: .seconds(2))
+        quilt.load(megabits: sum * 1.5, for: .seconds(2), from: sender)
         quilt.network.run(for: .seconds(1))
-        let (sent, dropped) = (quilt.sent, quilt.alice.dataPlaneDrops[.pacedOverflow])
-        let before = quilt.bob.delivered.count
-        quilt.load(megabits: sum * 1.5, for: .milliseconds(500))
-        let (began, first) = (quilt.network.now, quilt.bob.delivered.count)
-        quilt.load(megabits: sum * 1.5, for: .seconds(2))
+        let (sent, dropped) = (quilt.sent, sender.dataPlaneDrops[.pacedOverflow])
+        let before = receiver.delivered.count
+        quilt.load(megabits: sum * 1.5, for: .milliseconds(500), from: sender)
+        let (began, first) = (quilt.network.now, receiver.delivered.count)
+        quilt.load(megabits: sum * 1.5, for: .seconds(2), from: sender)
         let end = quilt.network.now
-        let came = zip(quilt.bob.delivered, quilt.bob.deliveredAt)[first..., before: end]
+        let came = zip(receiver.delivered, receiver.deliveredAt)[first..., before: end]
         // 36 bytes of a datagram are not of its packet.
         let share = Double(came.count) * 1236 * 8 / end.since(began).seconds / (sum * 1e6)
-        #expect(share >= 0.97, "\(share) of \(pair): \(quilt.summary(quilt.alice))")
+        #expect(share >= 0.97, "\(share) of \(pair): \(quilt.summary(sender))")
         let numbers = came.map { packet in (0..<4).reduce(0) { $0 << 8 | UInt32(packet[28 + $1]) } }
         let late = zip(numbers, numbers.dropFirst()).count { $1 < $0 }
         #expect(Double(late) <= Double(numbers.count) * 0.001, "\(late) of \(numbers.count) late")
         // Nothing is lost behind the choice: what did not come was not sent.
         quilt.network.run(for: .seconds(1))
-        let left = Int(quilt.alice.dataPlaneDrops[.pacedOverflow] - dropped)
-        let lost = Int(quilt.sent - sent) - left - (quilt.bob.delivered.count - before)
-        #expect(left > 0 && lost <= came.count / 500, "\(lost) of \(came.count): \(quilt.summary(quilt.alice))")
+        let left = Int(sender.dataPlaneDrops[.pacedOverflow] - dropped)
+        let lost = Int(quilt.sent - sent) - left - (receiver.delivered.count - before)
+        #expect(left > 0 && lost <= came.count / 500, "\(lost) of \(came.count): \(quilt.summary(sender))")
     }
 
     /// One flow that obeys congestion gets what both ways can do.
@@ -119,6 +121,43 @@ private final class Flow {
         let share = rate / ((pair.0 + pair.2) * 1e6)
         #expect(share >= 0.9, "\(share) of \(pair), \(flow.halvings) halvings: \(quilt.summary(quilt.alice))")
         #expect(Double(flow.overtaken - overtaken) <= 0.001 * Double(flow.arrived - before))
+    }
+
+    // MARK: - A good way beside a bad one
+
+    /// A way that is worth nothing, or little, beside one of 100 Mbit/s and 5 ms.
+    enum Beside: String, CaseIterable, Sendable {
+        case slowAndFar, lossy, jittery
+
+        var conditions: LinkConditions {
+            switch self {
+            case .slowAndFar: VPNCoreTests.way(200, 2)
+            case .lossy: VPNCoreTests.way(10, 100, loss: 0.2)
+            case .jittery: VPNCoreTests.way(10, 100, jitter: 40)
+            }
+        }
+    }
+
+    /// Packets of one flow in five seconds, once it had three to learn what there is.
+    private static func packets(_ ways: [LinkConditions]) -> (count: Int, summary: String)? {
+        let quilt = QuiltScenario(seed: 10, ways: ways)
+        guard ways.count == 1 ? quilt.scenario.carriesTraffic() : quilt.stitch(within: .seconds(60)) else { return nil }
+        let flow = Flow(quilt, back: ways[0].latency)
+        flow.run(for: .seconds(3))
+        let before = flow.arrived
+        flow.run(for: .seconds(5))
+        return (flow.arrived - before, "\(flow.halvings) halvings; \(quilt.summary(quilt.alice))")
+    }
+
+    private static let alone = packets([VPNCoreTests.way(5, 100)])?.count
+
+    /// Whatever lies beside the best way, one flow has what that way alone would give it, less 3 %.
+    @Test(arguments: Beside.allCases) func neverBelowTheBestWayAlone(_ beside: Beside) throws {
+        let alone = try #require(Self.alone)
+        // 1336 bytes each: the way is full.
+        #expect(alone > 40_000, "\(alone)")
+        let both = try #require(Self.packets([VPNCoreTests.way(5, 100), beside.conditions]))
+        #expect(Double(both.count) >= 0.97 * Double(alone), "\(both.count) of \(alone): \(both.summary)")
     }
 }
 

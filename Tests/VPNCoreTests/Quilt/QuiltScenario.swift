@@ -11,9 +11,10 @@ final class QuiltScenario {
     let scenario: Scenario
     /// Of each way, both directions; way 1 is the first.
     var ways: [LinkConditions]
-    /// Ways that swallow everything, in one direction or in both, or what is longer than some size.
+    /// Ways that swallow everything, in both directions, to Bob or to Alice, or what is longer than some size.
     var cut: Set<Int> = []
     var cutThere: Set<Int> = []
+    var cutBack: Set<Int> = []
     var longestBytes: [Int: Int] = [:]
 
     var network: VirtualNetwork { scenario.network }
@@ -53,6 +54,7 @@ final class QuiltScenario {
         let way = QuiltScenario.way(datagram)
         if cut.contains(way) { return .drop }
         if cutThere.contains(way), datagram.destination.low & 0xFF == 2 { return .drop }
+        if cutBack.contains(way), datagram.destination.low & 0xFF == 1 { return .drop }
         if let longest = longestBytes[way], datagram.bytes.count > longest { return .drop }
         return .pass
     }
@@ -77,6 +79,12 @@ final class QuiltScenario {
     }
 
     // MARK: - Traffic
+
+    /// Which end sends all packets: Alice, who began the session, or Bob.
+    enum Direction: String, CaseIterable, Sendable { case there, back }
+
+    func sender(_ direction: Direction) -> VirtualHost { direction == .there ? alice : bob }
+    func receiver(_ direction: Direction) -> VirtualHost { direction == .there ? bob : alice }
 
     private(set) var sent: UInt32 = 0
 

@@ -73,8 +73,10 @@ func way(_ milliseconds: Int, _ megabits: Double = 0, loss: Double = 0, jitter: 
     // MARK: - Both ways carry
 
     /// Out of how many packets how many came, and how many of them before an earlier one.
-    private func outcome(_ quilt: QuiltScenario, from first: Int = 0) -> (share: Double, disorder: Double) {
-        let numbers = QuiltScenario.numbers(quilt.bob).filter { $0 >= UInt32(first) }
+    private func outcome(
+        _ quilt: QuiltScenario, at receiver: VirtualHost, from first: Int = 0
+    ) -> (share: Double, disorder: Double) {
+        let numbers = QuiltScenario.numbers(receiver).filter { $0 >= UInt32(first) }
         var (highest, late): (UInt32, Int) = (0, 0)
         for number in numbers {
             if number < highest { late += 1 }
@@ -84,19 +86,22 @@ func way(_ milliseconds: Int, _ megabits: Double = 0, loss: Double = 0, jitter: 
         return (Double(numbers.count) / Double(sent), Double(late) / Double(max(1, numbers.count)))
     }
 
-    @Test(arguments: [(100.0, 10, 100.0, 30), (300.0, 10, 80.0, 30), (50.0, 40, 100.0, 5)])
-    func twoWaysCarryTheSum(rates: (Double, Int, Double, Int)) {
+    @Test(
+        arguments: [(100.0, 10, 100.0, 30), (300.0, 10, 80.0, 30), (50.0, 40, 100.0, 5)],
+        QuiltScenario.Direction.allCases)
+    func twoWaysCarryTheSum(rates: (Double, Int, Double, Int), direction: QuiltScenario.Direction) {
         let quilt = QuiltScenario(seed: 5, ways: [way(rates.1, rates.0), way(rates.3, rates.2)])
         #expect(quilt.stitch())
+        let (sender, receiver) = (quilt.sender(direction), quilt.receiver(direction))
         // Until it is known what the ways can do.
-        quilt.load(megabits: rates.0 + rates.2, for: .milliseconds(1500))
+        quilt.load(megabits: rates.0 + rates.2, for: .milliseconds(1500), from: sender)
         quilt.network.run(for: .seconds(1))
         let first = Int(quilt.sent)
         // 1200 bytes within are 1236 on the way: a load of 88 %.
-        quilt.load(megabits: (rates.0 + rates.2) * 0.85, for: .milliseconds(1500))
+        quilt.load(megabits: (rates.0 + rates.2) * 0.85, for: .milliseconds(1500), from: sender)
         quilt.network.run(for: .seconds(1))
-        let (share, disorder) = outcome(quilt, from: first)
-        #expect(share >= 0.99, "\(share) of \(rates): \(quilt.summary(quilt.alice)); \(quilt.scenario.describe())")
+        let (share, disorder) = outcome(quilt, at: receiver, from: first)
+        #expect(share >= 0.99, "\(share) of \(rates): \(quilt.summary(sender)); \(quilt.scenario.describe())")
         #expect(disorder <= 0.001, "\(disorder) of \(rates)")
     }
 
@@ -121,36 +126,43 @@ func way(_ milliseconds: Int, _ megabits: Double = 0, loss: Double = 0, jitter: 
     // MARK: - A way ends
 
     enum End: String, CaseIterable, Sendable {
-        case both, there, longPackets
+        case both, there, back, longPackets
     }
 
-    /// The longest time between two arrivals at Bob while the first way ends under a load.
-    private func gap(_ seed: UInt64, _ end: End, _ scheduler: QuiltScheduler, lost way: Int) -> TimeSpan? {
+    /// Each end of a way, for packets in each direction.
+    static let ends = End.allCases.flatMap { end in QuiltScenario.Direction.allCases.map { (end, $0) } }
+
+    /// The longest time between two arrivals while one way ends under a load.
+    private func gap(
+        _ seed: UInt64, _ end: End, _ direction: QuiltScenario.Direction, _ scheduler: QuiltScheduler, lost way: Int
+    ) -> TimeSpan? {
         let quilt = QuiltScenario(
             seed: seed, ways: [VPNCoreTests.way(10, 100), VPNCoreTests.way(15, 100)], scheduler: scheduler)
         guard quilt.stitch() else { return nil }
-        quilt.load(megabits: 5, for: .seconds(1) + .milliseconds(Int(seed % 400)))
-        let began = quilt.bob.deliveredAt.count
+        let (sender, receiver) = (quilt.sender(direction), quilt.receiver(direction))
+        quilt.load(megabits: 5, for: .seconds(1) + .milliseconds(Int(seed % 400)), from: sender)
+        let began = receiver.deliveredAt.count
         switch end {
         case .both: quilt.cut = [way]
         case .there: quilt.cutThere = [way]
+        case .back: quilt.cutBack = [way]
         case .longPackets: quilt.longestBytes[way] = 300
         }
-        quilt.load(megabits: 5, for: .seconds(2))
+        quilt.load(megabits: 5, for: .seconds(2), from: sender)
         quilt.network.run(for: .seconds(1))
-        let times = quilt.bob.deliveredAt[(began - 1)...].map { $0 }
+        let times = receiver.deliveredAt[(began - 1)...].map { $0 }
         // Service goes on to the end.
         guard let last = times.last, quilt.network.now.since(last) < .milliseconds(1100) else { return nil }
         return zip(times, times.dropFirst()).map { $1.since($0) }.max()
     }
 
-    @Test(arguments: End.allCases, 0..<8) func trafficMovesInTime(end: End, seed: Int) throws {
-        let found = try #require(gap(UInt64(seed) * 37, end, .edpf, lost: 1), "seed \(seed)")
+    @Test(arguments: ends, 0..<8) func trafficMovesInTime(_ end: (End, QuiltScenario.Direction), seed: Int) throws {
+        let found = try #require(gap(UInt64(seed) * 37, end.0, end.1, .edpf, lost: 1), "seed \(seed)")
         #expect(found <= .milliseconds(600), "\(found.seconds) s, seed \(seed)")
     }
 
-    @Test(arguments: End.allCases, 1...2) func copiesLeaveNoGap(end: End, lost: Int) throws {
-        let found = try #require(gap(UInt64(lost), end, .redundant, lost: lost))
+    @Test(arguments: ends, 1...2) func copiesLeaveNoGap(_ end: (End, QuiltScenario.Direction), lost: Int) throws {
+        let found = try #require(gap(UInt64(lost), end.0, end.1, .redundant, lost: lost))
         #expect(found <= .milliseconds(50), "\(found.seconds) s")
     }
 
@@ -218,21 +230,23 @@ func way(_ milliseconds: Int, _ megabits: Double = 0, loss: Double = 0, jitter: 
 
     // MARK: - Losses
 
-    @Test(arguments: [QuiltScheduler.redundant, .fec]) func lossesAreMadeGood(scheduler: QuiltScheduler) {
+    @Test(arguments: [QuiltScheduler.redundant, .fec], QuiltScenario.Direction.allCases)
+    func lossesAreMadeGood(scheduler: QuiltScheduler, direction: QuiltScenario.Direction) {
         let quilt = QuiltScenario(
             seed: 11, ways: [way(10, 100, loss: 0.03), way(20, 100, loss: 0.03)], scheduler: scheduler)
         #expect(quilt.stitch(within: .seconds(30)))
+        let (sender, receiver) = (quilt.sender(direction), quilt.receiver(direction))
         // Until the losses are known.
-        quilt.load(megabits: 20, for: .seconds(3))
-        let (first, bytes) = (Int(quilt.sent), quilt.alice.bytesSent)
-        quilt.load(megabits: 20, for: .seconds(5))
-        let took = Double(quilt.alice.bytesSent - bytes) / (Double(Int(quilt.sent) - first) * 1236)
+        quilt.load(megabits: 20, for: .seconds(3), from: sender)
+        let (first, bytes) = (Int(quilt.sent), sender.bytesSent)
+        quilt.load(megabits: 20, for: .seconds(5), from: sender)
+        let took = Double(sender.bytesSent - bytes) / (Double(Int(quilt.sent) - first) * 1236)
         quilt.network.run(for: .seconds(1))
-        let share = outcome(quilt, from: first).share
+        let share = outcome(quilt, at: receiver, from: first).share
         #expect(share >= 0.999, "\(share)")
         #expect(took <= (scheduler == .fec ? 1.25 : 2.05), "\(took)")
         // What came is what went, whole.
-        for packet in quilt.bob.delivered { #expect(packet[32...].allSatisfy { $0 == 7 } && packet.count == 1200) }
-        #expect(Set(QuiltScenario.numbers(quilt.bob)).count == quilt.bob.delivered.count)
+        for packet in receiver.delivered { #expect(packet[32...].allSatisfy { $0 == 7 } && packet.count == 1200) }
+        #expect(Set(QuiltScenario.numbers(receiver)).count == receiver.delivered.count)
     }
 }

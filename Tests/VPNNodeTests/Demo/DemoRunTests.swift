@@ -70,21 +70,28 @@ import Testing
     @Test func showsAQuiltThatOutlivesItsBestPath() throws {
         let plot = FileManager.default.temporaryDirectory.path + "/pqvpn-plot-\(UUID().uuidString).svg"
         defer { try? FileManager.default.removeItem(atPath: plot) }
-        guard let outcome = try run(["--json", "--quilt", "--plot", plot]) else { return }
+        // Rates and pauses are asked of a machine that may have other things to do: a second time is given.
+        var (last, took) = (nil as DemoProcess.Outcome?, 0.0)
+        for _ in 0..<2 where last?.status != 0 {
+            let began = Date()
+            guard let outcome = try run(["--json", "--quilt", "--plot", plot]) else { return }
+            (last, took) = (outcome, Date().timeIntervalSince(began))
+        }
+        let outcome = try #require(last)
+        #expect(took < 50, "\(took) s")
         let parsed = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8))
         let object = try #require(parsed as? [String: Any], "one object and nothing else on standard output")
         #expect(object["schema"] as? String == "pqvpn.demo.quilt/1", "\(outcome.output)\n\(outcome.errors)")
-        // Rates and pauses are the demonstration's own to judge, on a machine that is quiet; what must hold on any is asked here.
         let checks = try #require(object["checks"] as? [[String: Any]])
-        let failed = checks.filter { $0["ok"] as? Bool == false }.compactMap { $0["name"] as? String }
-        #expect(failed.filter { ["every byte", "one session", "the plot"].contains($0) }.isEmpty, "\(outcome.output)")
+        let failed = checks.filter { $0["ok"] as? Bool != true }.compactMap { $0["name"] as? String }
+        #expect(checks.count >= 3 && failed.isEmpty, "\(failed): \(outcome.output)")
+        #expect(object["ok"] as? Bool == true, "\(outcome.output)")
         func number(_ name: String) -> Double { (object[name] as? NSNumber)?.doubleValue ?? -1 }
         #expect(number("together_mbps") > number("best_alone_mbps") * 0.9, "\(outcome.output)")
-        #expect((0...3000).contains(number("pause_ms")), "\(outcome.output)")
-        #expect(number("at_the_end_mbps") > number("while_cut_mbps") * 0.5, "\(outcome.output)")
+        #expect((0...800).contains(number("pause_ms")), "\(outcome.output)")
         let paths = try #require((object["quilt"] as? [String: Any])?["paths"] as? [[String: Any]])
         #expect(paths.count == 3)
-        #expect(outcome.status == (failed.isEmpty ? 0 : 1), "\(outcome.errors)")
+        #expect(outcome.status == 0, "\(outcome.errors)")
         #expect(try String(contentsOfFile: plot, encoding: .utf8).hasSuffix("</svg>\n"))
         try expectNothingLeft(outcome)
     }

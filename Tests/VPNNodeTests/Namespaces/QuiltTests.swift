@@ -15,6 +15,20 @@ extension NamespaceTests {
         private static let fileSize = 24 << 20
         /// 20 ms each.
         private static let tick = 0.02
+        /// Seconds without anything new while a path ends (issue 8); of the better of two runs, since a machine that has other things to
+        /// do has pauses of its own.
+        private static let longestPause = 0.6
+
+        /// Runs what measures a pause, and a second time if it was too long.
+        private func pause(_ name: String, _ measure: () throws -> Double?) throws {
+            var pauses: [Double] = []
+            for _ in 0..<2 where pauses.allSatisfy({ $0 > Self.longestPause }) {
+                guard let pause = try measure() else { return }
+                pauses.append(pause)
+            }
+            print("PAUSE: \(name): \(pauses) s")
+            #expect(pauses.contains { $0 <= Self.longestPause }, "\(name): \(pauses) s")
+        }
 
         /// Listens, writes what comes to a file, and prints the longest pause in ticks once something has come.
         private static let receiver = """
@@ -103,6 +117,11 @@ extension NamespaceTests {
             arguments: End.allCases)
         func twoPlaces(_ way: End) throws {
             if skip() { return }
+            try pause("one of two paths \(way)") { try pauseOfTwoPlaces(way) }
+        }
+
+        private func pauseOfTwoPlaces(_ way: End) throws -> Double? {
+            var pause: Double?
             try Stage.perform { stage in
                 let (a, b) = (stage.hosts[0], stage.hosts[1])
                 try DemoHost.connect(a, b, by: "outer1", network: 98)
@@ -136,8 +155,7 @@ extension NamespaceTests {
                 }
                 #expect(transfer.progress < Self.fileSize, "the cut came under load")
                 try client.event("quilt.path") { $0["path"] == "1" && $0["state"] == "down" }
-                let pause = try transfer.end()
-                print("PAUSE: one of two paths \(way): \(pause) s")
+                pause = try transfer.end()
                 let after = try #require(try quilt(stage, client))
                 #expect(after.paths.first?.state == "up" && after.sentAgain > 0, "\(after.text)")
                 #expect(client.events("session.established").count == 1, "\(client.log)")
@@ -147,6 +165,7 @@ extension NamespaceTests {
                     try waitUntilUp(stage, client, server)
                 }
             }
+            return pause
         }
 
         /// Sends 500 datagrams a second, or prints the longest time between two that came, in milliseconds, and how many did.
@@ -206,6 +225,11 @@ extension NamespaceTests {
         @Test("One place by two interfaces of this host, each with a route of its own")
         func twoInterfaces() throws {
             if skip() { return }
+            try pause("the first of two interfaces") { try pauseOfTwoInterfaces() }
+        }
+
+        private func pauseOfTwoInterfaces() throws -> Double? {
+            var pause: Double?
             try Stage.perform(hosts: 3) { stage in
                 let (router, near, far) = (stage.hosts[0], stage.hosts[1], stage.hosts[2])
                 try DemoHost.connect(router, near, by: "outer2", network: 97)
@@ -246,9 +270,10 @@ extension NamespaceTests {
                 try near.ip("-n", near.namespace, "link", "set", "outer0", "down")
                 #expect(transfer.progress < Self.fileSize, "the cut came under load")
                 try client.event("quilt.path") { $0["path"] == "0" && $0["state"] == "down" }
-                print("PAUSE: the first of two interfaces: \(try transfer.end()) s")
+                pause = try transfer.end()
                 #expect(client.events("session.established").count == 1, "\(client.log)")
             }
+            return pause
         }
     }
 }
