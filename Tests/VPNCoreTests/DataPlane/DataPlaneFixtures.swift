@@ -60,6 +60,7 @@ enum Outcome: Equatable {
     case deliver([UInt8])
     case control(FrameType, [UInt8])
     case handshake(DatagramType)
+    case relay([UInt8], to: PeerSlot)
     case consumed
     case drop(DropReason)
     case violation(DropReason)
@@ -97,7 +98,8 @@ struct TestEnd {
         case .deliver(let range): return .deliver(Array(bytes[range]))
         case .control(_, let type, let range): return .control(type, Array(bytes[range]))
         case .handshake(let range): return .handshake(DatagramType(rawValue: bytes[range.lowerBound + 1])!)
-        case .consumed, .relay, .prohibited, .deliverReleased, .passOn: return .consumed
+        case .relay(let range, let slot): return .relay(Array(bytes[range]), to: slot)
+        case .consumed, .prohibited, .deliverReleased, .passOn: return .consumed
         case .drop(let reason): return .drop(reason)
         case .violation(_, let reason): return .violation(reason)
         }

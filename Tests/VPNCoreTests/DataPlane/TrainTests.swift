@@ -22,6 +22,11 @@ import VPNTesting
 
         static let sources = ["10.77.0.1", "10.77.0.3"]
 
+        /// What each receiver relayed of a circuit from the first peer to the second and back.
+        let relayedInTrains = RelayedTraffic([], now: Fixture.now)
+        let relayedSingly = RelayedTraffic([], now: Fixture.now)
+        static let circuits = [CircuitPlace(outer: 0, id: 0x0102_0304), CircuitPlace(outer: 1, id: 0x8506_0708)]
+
         init(seed: UInt64) throws {
             random = SeededRandom(seed: seed)
             let pairs = (0..<2).map { Rig.pair($0) }
@@ -33,6 +38,10 @@ import VPNTesting
             single.plane.apply(.routes(routes))
             for session in trainSessions { trains.apply(.install(session)) }
             for session in singleSessions { single.plane.apply(.install(session)) }
+            for (place, onward) in [(Rig.circuits[0], Rig.circuits[1]), (Rig.circuits[1], Rig.circuits[0])] {
+                trains.apply(.relay(place, to: onward, relayedInTrains))
+                single.plane.apply(.relay(place, to: onward, relayedSingly))
+            }
         }
 
         private static func pair(_ number: Int) -> (Session, Session) {
@@ -65,15 +74,16 @@ import VPNTesting
         private static func outcome(_ outcome: InboundOutcome, _ buffer: borrowing MutableSpan<UInt8>) -> Outcome {
             var range = 0..<0
             switch outcome {
-            case .consumed, .relay, .prohibited, .deliverReleased, .passOn: return .consumed
+            case .consumed, .prohibited, .deliverReleased, .passOn: return .consumed
             case .drop(let reason): return .drop(reason)
             case .violation(_, let reason): return .violation(reason)
             case .handshake(let found): return .handshake(DatagramType(rawValue: buffer[found.lowerBound + 1])!)
-            case .deliver(let found), .control(_, _, let found): range = found
+            case .deliver(let found), .control(_, _, let found), .relay(let found, _): range = found
             }
             var bytes: [UInt8] = []
             for place in range { bytes.append(buffer[place]) }
             if case .control(_, let type, _) = outcome { return .control(type, bytes) }
+            if case .relay(_, let slot) = outcome { return .relay(bytes, to: slot) }
             return .deliver(bytes)
         }
 
@@ -85,6 +95,7 @@ import VPNTesting
                 #expect(one.statistics == other.statistics && one.lastReceived == other.lastReceived)
             }
             #expect(firstData == single.firstData.map(\.localIndex))
+            #expect(relayedInTrains.packets == relayedSingly.packets && relayedInTrains.bytes == relayedSingly.bytes)
         }
 
         // MARK: Datagrams of a given size
@@ -95,6 +106,14 @@ import VPNTesting
                 from: Rig.sources[source ?? session], to: "10.77.0.2", payload: size - 20 - Limits.layerOverhead)
             packet[1] = UInt8(random.fraction(of: 255))
             return try #require(senders[session].sealFrame(type: .ip, payload: packet, now: Fixture.now))
+        }
+
+        /// A RELAY frame for the peer of the other session; `size` is at least 56.
+        mutating func relayed(_ size: Int, session: Int = 0) throws -> [UInt8] {
+            let id = Rig.circuits[session].id
+            let head = stride(from: 24, through: 0, by: -8).map { UInt8(truncatingIfNeeded: id >> UInt32($0)) }
+            let payload = head + random.bytes(size - head.count - Limits.layerOverhead)
+            return try #require(senders[session].sealFrame(type: .relay, payload: payload, now: Fixture.now))
         }
 
         /// An authentic datagram with any plaintext at all.
@@ -151,6 +170,7 @@ import VPNTesting
             case 7: datagram[1] = DatagramType.data1.rawValue
             case 8: datagram[3] ^= 1
             case 9: datagram = try violation(size, session: session)
+            case 12, 13, 14: datagram = try relayed(size, session: session)
             case 10, 11:
                 let earlier = history.filter { $0.count == size }
                 if !earlier.isEmpty { datagram = earlier[Int(random.fraction(of: UInt64(earlier.count - 1)))] }
@@ -177,6 +197,7 @@ import VPNTesting
         }
         rig.check()
         #expect(rig.trainSessions.allSatisfy { $0.statistics.packetsIn > 20 })
+        #expect(rig.relayedInTrains.packets > 20)
         #expect(Set(rig.firstData).count == rig.firstData.count && rig.firstData.count == 2)
     }
 
@@ -194,6 +215,32 @@ import VPNTesting
         }
         #expect(marks == (0..<count).map { UInt8($0) as UInt8? })
         #expect(rig.trainSessions[0].statistics.packetsIn == UInt64(count))
+        rig.check()
+    }
+
+    /// What is relayed lies where it lay, with the next circuit's id, between packets that stay.
+    @Test func relayedAmongOthers() throws {
+        var rig = try Rig(seed: 7)
+        var forged = try rig.relayed(100)
+        forged[50] ^= 1
+        let again = try rig.relayed(100)
+        let train = [
+            again, try rig.packet(100), try rig.relayed(100, session: 1), forged, try rig.relayed(100), again,
+            try rig.relayed(80),
+        ]
+        let outcomes = rig.receive(train)
+        func head(_ place: Int) -> (id: [UInt8], slot: PeerSlot)? {
+            guard case .relay(let payload, let slot) = outcomes[place] else { return nil }
+            return (id: Array(payload.prefix(4)), slot: slot)
+        }
+        for place in [0, 4, 6] {
+            let found = try #require(head(place))
+            #expect(found.slot == 1 && found.id == [0x85, 6, 7, 8])
+        }
+        let back = try #require(head(2))
+        #expect(back.slot == 0 && back.id == [1, 2, 3, 4])
+        #expect(outcomes[3] == .drop(.authentication) && outcomes[5] == .drop(.replayDuplicate))
+        #expect(rig.relayedInTrains.packets == 4)
         rig.check()
     }
 

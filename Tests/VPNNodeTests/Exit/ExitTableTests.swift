@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table of an exit: nft takes it, and its rules say of every address, protocol and port what the core's fence says. What the
-// kernel makes of it, packets in namespaces show (Namespaces/ExitTests).
+// kernel makes of it, packets in namespaces show (Namespaces/KernelTableTests).
 import Foundation
 import Glibc
 import Testing

@@ -57,13 +57,13 @@ extension NamespaceTests {
                         node.configuration.addresses = []
                         let last = node.configuration.peers.count - 1
                         node.configuration.peers[last].isExit = true
-                        node.configuration.peers[last].allowedIPs = ["10.66.0.0/16"]
+                        node.configuration.peers[last].allowedIPs = ["10.66.0.0/16", "fd66:7071::/64"]
                     } else if place == 3 {
                         node.configuration.hasTunnel = true
                         node.configuration.extraLines.removeAll { $0.hasPrefix("relay") }
                         node.configuration.extraLines += [
                             "relay: { enabled: true, exit_policy: [\"accept udp/self\", \"accept icmp/self\"] }",
-                            "exit: { networks: [10.66.0.0/16] }",
+                            "exit: { networks: [10.66.0.0/16, \"fd66:7071::/64\"] }",
                         ]
                     }
                 }
@@ -80,6 +80,10 @@ extension NamespaceTests {
                 let script =
                     "exec 9<> <(:); for i in {1..100}; do echo \(marker) > /dev/udp/10.66.0.1/7777; read -rt 0.01 -u 9; done"
                 try stage.run("send", on: client.host, ["/bin/bash", "-c", script])
+                // The same by IPv6: other words around the marker.
+                let script6 = script.replacing("10.66.0.1", with: "fd66:7071::1").replacing(
+                    marker, with: "six-\(marker)")
+                try stage.run("send6", on: client.host, ["/bin/bash", "-c", script6])
                 try stage.reach("10.66.0.1", from: client.host)
 
                 let identity = try #require(client.descriptor).keys.peerID.bytes
@@ -93,8 +97,10 @@ extension NamespaceTests {
 
                 // On the cables. What came out at the exit shows that it was under way.
                 let seen = try captures.map { try $0.finish() }
-                let arrived = try inside.finish().count(containing: Array(marker.utf8))
-                #expect(arrived >= 50)
+                let arrived = try inside.finish()
+                let arrivedBySix = arrived.count(containing: Array("six-\(marker)".utf8))
+                #expect(arrivedBySix >= 50)
+                #expect(arrived.count(containing: Array(marker.utf8)) >= arrivedBySix + 50)
                 for (cable, capture) in zip(cables, seen) {
                     #expect(capture.packets.count > 100, "\(cable)")
                     for needle in ofClient.prefix(2) + [words] {

@@ -9,14 +9,16 @@ import Testing
 extension NamespaceTests {
     @Suite("Exit")
     struct Exit {
-        private static let (server4, server6) = ("198.41.1.4", "2606:4700:1::4")
+        static let (server4, server6) = ("198.41.1.4", "2606:4700:1::4")
 
-        /// Host a relays, b is the client, c the exit, d what is behind it: a server, a neighbour, and a place of metadata.
-        private struct Scene {
+        /// Host a relays, b is the client, c the exit, d what is behind it: a server, a neighbour, and a place of metadata. On e, where
+        /// there is one, is another client.
+        struct Scene {
             let stage: Stage
             let relay: StageNode
             let client: StageNode
             let exit: StageNode
+            let others: [StageNode]
             var server: DemoHost { stage.hosts[3] }
 
             init(_ stage: Stage, policy: String) throws {
@@ -24,6 +26,7 @@ extension NamespaceTests {
                 relay = try stage.node(on: stage.hosts[0])
                 client = try stage.node(on: stage.hosts[1])
                 exit = try stage.node(on: stage.hosts[2])
+                others = try stage.hosts.dropFirst(4).map { try stage.node(on: $0) }
                 try DemoHost.connect(stage.hosts[2], stage.hosts[3], by: "uplink0", network: 96)
                 let server = stage.hosts[3]
                 for address in ["\(Exit.server4)/32", "169.254.169.254/32", "10.50.0.4/32", "\(Exit.server6)/128"] {
@@ -39,23 +42,28 @@ extension NamespaceTests {
                 }
                 try relay.befriend(
                     exit, endpoint: "10.\(Stage.outerNetworks[1]).0.3:\(StageConfiguration.port)", allowedIPs: [])
-                try relay.befriend(client, allowedIPs: [])
                 try exit.befriend(relay, allowedIPs: [])
-                try client.befriend(
-                    relay, endpoint: "10.\(Stage.outerNetworks[0]).0.1:\(StageConfiguration.port)", allowedIPs: [])
-                try client.pin(exit)
                 relay.configuration.extraLines = ["relay: { enabled: true }"]
                 exit.configuration.addresses = []
                 exit.configuration.extraLines = ["relay: { enabled: true, exit_policy: \(policy) }"]
-                client.configuration.addresses = []
-                client.configuration.extraLines = [
-                    "  - name: \(exit.name)", "    peer_id: \"\(exit.hexPeerID!)\"", "    via: [\(relay.name)]",
-                    "    exit: true",
-                    "    allowed_ips: [198.41.1.0/24, 169.254.169.254/32, 10.50.0.0/24, 10.66.0.0/16, 10.96.0.0/24, "
-                        + "\"2606:4700:1::/48\", \"fd66:7071::/64\"]",
-                ]
-                for node in [exit, relay, client] { try node.start() }
-                try client.event("circuit.leased")
+                for (place, client) in ([client] + others).enumerated() {
+                    try relay.befriend(client, allowedIPs: [])
+                    let network = Stage.outerNetworks[place == 0 ? 0 : place + 2]
+                    try client.befriend(
+                        relay, endpoint: "10.\(network).0.1:\(StageConfiguration.port)", allowedIPs: [])
+                    try client.pin(exit)
+                    client.configuration.addresses = []
+                    client.configuration.extraLines = [
+                        "  - name: \(exit.name)", "    peer_id: \"\(exit.hexPeerID!)\"", "    via: [\(relay.name)]",
+                        "    exit: true",
+                        "    allowed_ips: [198.41.1.0/24, 169.254.169.254/32, 10.50.0.0/24, 10.66.0.0/16, 10.96.0.0/24, "
+                            + "\"2606:4700:1::/48\", \"fd66:7071::/64\"]",
+                    ]
+                }
+                // The exit's own port is free on their hosts, for who would like to have it.
+                for node in others { node.configuration.port += 1 }
+                for node in [exit, relay, client] + others { try node.start() }
+                for client in [client] + others { try client.event("circuit.leased") }
             }
 
             /// What became of a TCP connection from a host, in bash's words; "open" where there is one.
@@ -86,12 +94,15 @@ extension NamespaceTests {
             }
 
             /// The address that the exit gave, as the client's interface has it.
-            func guestAddress() throws -> String {
+            func guestAddress(of node: StageNode? = nil, family: Int = 4) throws -> String {
                 let text = try stage.run(
-                    "address", on: client.host, ["/bin/sh", "-c", "ip -4 -o address show dev \(DemoHost.interface)"]
+                    "address", on: (node ?? client).host,
+                    ["/bin/sh", "-c", "ip -\(family) -o address show dev \(DemoHost.interface) scope global"]
                 ).output
                 let words = text.split(separator: " ")
-                guard let place = words.firstIndex(of: "inet") else { throw NodeFailure(.failure, "no lease: \(text)") }
+                guard let place = words.firstIndex(of: family == 4 ? "inet" : "inet6") else {
+                    throw NodeFailure(.failure, "no lease: \(text)")
+                }
                 return String(words[place + 1].prefix { $0 != "/" })
             }
 

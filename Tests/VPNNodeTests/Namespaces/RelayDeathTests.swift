@@ -90,10 +90,8 @@ extension NamespaceTests {
             let testDescription: String
             /// In the path.
             let place: Int
-            /// Seconds within which packets must come through again, with room for a machine that has other things to do. A dead
-            /// hop is noticed by the vigil within two, and another path's handshakes take a tenth: 1.8 were measured of either. A
-            /// dead first hop without a vigil is a silent peer, which is told after 15 s, and a guard that failed once is waited for
-            /// before another one is taken: 56.
+            /// Seconds after which nothing is waited for any more. A dead first hop without a vigil is a silent peer, which is told
+            /// after 15 s, and a guard that failed once is waited for before another one is taken: 56.
             let bound: Double
         }
 
@@ -102,8 +100,19 @@ extension NamespaceTests {
             Victim(testDescription: "the guard", place: 0, bound: 120),
         ]
 
-        @Test("Another path takes over while a relay of the first is dead", arguments: victims)
+        /// Until there is another circuit. A dead hop is noticed by the vigil within two seconds, and another path's handshakes take
+        /// a tenth: 1.8 s were measured of either victim. The better of two tries counts, as the machine may have other things to do.
+        private static let promised = Duration.seconds(3)
+
+        @Test("Another path takes over within 3 s while a relay of the first is dead", arguments: victims)
         func another(_ victim: Victim) throws {
+            var tries: [Duration] = []
+            try perform(victim, &tries)
+            if let first = tries.first, first > Self.promised { try perform(victim, &tries) }
+            #expect(tries.isEmpty || tries.contains { $0 <= Self.promised }, "\(victim.testDescription): \(tries)")
+        }
+
+        private func perform(_ victim: Victim, _ tries: inout [Duration]) throws {
             try Stage.perform { stage in
                 let village = try RelayVillage(stage, relays: 6)
                 try village.client.event("circuit.leased", within: 60)
@@ -125,6 +134,7 @@ extension NamespaceTests {
                 try DemoProcess.wait(victim.bound, for: "answers by it") {
                     use.output.ranges(of: "icmp_seq=").count > answers + 3
                 }
+                tries.append(built)
                 print("MEASURED: \(victim.testDescription) killed: another circuit after \(built)")
                 #expect(try !village.path().contains(dead.name))
                 #expect(try village.path().last == path.last)

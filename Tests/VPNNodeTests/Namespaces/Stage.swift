@@ -16,7 +16,7 @@ final class Stage {
     private var nodes: [StageNode] = []
     private var programs: [DemoProcess] = []
 
-    static let outerNetworks = [99, 98, 97]
+    static let outerNetworks = [99, 98, 97, 95]
 
     /// Builds the hosts, performs, and removes whatever there is then. Where the machine cannot do it, says so loudly and
     /// performs nothing.
