@@ -141,7 +141,7 @@ struct ExitTable: Sendable, Hashable {
             }
             if connections > 0 {
                 rules.append(
-                    "ct state new add @connections\(family.digit) { \(family.source) ct count over \(connections) } counter drop"
+                    "ct state new ct status ! confirmed add @connections\(family.digit) { \(family.source) ct count over \(connections) } counter drop"
                 )
             }
         }

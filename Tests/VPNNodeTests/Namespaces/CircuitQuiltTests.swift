@@ -254,6 +254,7 @@ extension NamespaceTests {
             let perl = try #require(DemoTools.path(of: "perl"))
             // Which threads the links lie on is drawn with their indices: more than one draw. Where the machine had no time to carry
             // them all, the order says nothing.
+            var total = [true: (came: 0, late: 0), false: (came: 0, late: 0)]
             var (judged, rounds) = ([true: 0, false: 0], 0)
             for round in 1...3 {
                 try Stage.perform { stage in
@@ -288,10 +289,15 @@ extension NamespaceTests {
                             paths.map { outward ? $0.shareOut : $0.shareIn })
                         guard came > 23_500 else { continue }
                         judged[outward]! += 1
-                        #expect(Double(late) <= 0.001 * Double(came), "\(late) of \(came): \(quilt.text)")
+                        total[outward]!.came += came
+                        total[outward]!.late += late
                         for path in paths { #expect((outward ? path.shareOut : path.shareIn) > 0.15, "\(quilt.text)") }
                     }
                 }
+            }
+            // Of all rounds together: a machine that stood still for a moment has a whole one in which some are late.
+            for (outward, count) in total {
+                #expect(Double(count.late) <= 0.001 * Double(count.came), "\(count), \(outward ? "there" : "back")")
             }
             #expect(rounds == 0 || judged.values.allSatisfy { $0 > 0 }, "the machine carried too little: \(judged)")
         }
