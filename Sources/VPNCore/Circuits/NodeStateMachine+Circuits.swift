@@ -219,8 +219,6 @@ extension NodeStateMachine {
             circuit.replaceAt = replacement(of: path, random: random, now: now)
             circuits.paths[path.number]?.vigil = CircuitVigil(now: now, jitter: UInt8(truncatingIfNeeded: random >> 56))
         }
-        // Nothing led to the last hop for a while: it may be another process now, which knows of no lease.
-        let wasCut = replaced.map { circuits.paths[$0]?.machine.stage == .over } ?? true
         if let replaced {
             circuit.draining.append(replaced)
             circuits.paths[replaced]?.machine.drain(now: now)
@@ -230,7 +228,8 @@ extension NodeStateMachine {
         shareEnds(of: circuit.number)
         if replaced != nil {
             emit(.circuit(.replaced(circuit.number, name: name)))
-            if wasCut { confirmLease(circuit.number, now: now) }
+            // The last hop may be another process now, which knows of no lease, whether or not the old path had told so.
+            confirmLease(circuit.number, now: now)
         } else {
             let largest = peers[circuit.destination]?.path?.search.current ?? 0
             emit(.circuit(.ready(circuit.number, name: name, hops: circuit.request.hops.count, largest: largest)))

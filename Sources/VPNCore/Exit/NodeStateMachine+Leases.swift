@@ -59,7 +59,7 @@ extension NodeStateMachine {
         }
     }
 
-    /// The circuit was cut and leads to its last hop again: time to ask whether that still knows what it gave.
+    /// Another path leads to the last hop: time to ask whether that still knows what it gave.
     mutating func confirmLease(_ number: OwnCircuit.Number, now: Instant) {
         guard let circuit = circuits.all[number], case .leased(let lease)? = circuit.lease else { return }
         circuits.all[number]?.lease = .confirming(lease, repeats: 0, since: now)
