@@ -100,7 +100,9 @@ struct TrustDaemonTests {
         try pair.scratch.write("version: 1\n", to: "bob/revoked.yaml")
         for _ in 0..<1500 where pair.bob?.text.contains("bob/revoked.yaml") == false { usleep(20_000) }
         #expect(pair.bob?.text.contains("bob/revoked.yaml: the file is truncated") == true)
-        #expect(pair.bob?.event("session.ended", seconds: 0.1) == nil, "\(pair.bob?.text ?? "")")
+        // On a slow machine both ends may have begun one at first; then the files are not why one of them ends.
+        let reason = pair.bob?.event("session.ended", seconds: 0.1)?["reason"] as? String
+        #expect(reason == nil || reason == "replaced", "\(pair.bob?.text ?? "")")
         // The next start, which has no old state, says so and does not start.
         #expect(pair.bob?.end(with: SIGTERM) == 0)
         let refused = try pair.run("run", "--config", "bob/c.yaml")

@@ -232,7 +232,7 @@ private struct Crowd {
         }
         #expect(honest.keptBytes == 500 * datagram.count && shared.total <= Limits.sentBytesOfAllQuilts)
         // In time all is let go of.
-        let now = Fixture.now + Limits.sentKeptFor
+        let now = Fixture.now + Limits.sentKeptFor + .milliseconds(1)
         for guest in silent.indices { silent[guest].advance(now: now) }
         honest.advance(now: now)
         #expect(silent.allSatisfy { $0.keptBytes == 0 })
