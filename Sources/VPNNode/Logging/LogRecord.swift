@@ -27,8 +27,8 @@ struct LogRecord {
         let clock = Timestamp(time + Double(secondsFromGMT)).clock
         let name = level.rawValue.uppercased()
         let padded = name + String(repeating: " ", count: max(0, 5 - name.count))
-        var line = "\(clock) \(padded) \(component)"
-        for (name, value) in fields where name != "event" { line += " \(name)=\(Self.word(value))" }
+        var line = "\(clock) \(padded) \(Self.printable(component))"
+        for (name, value) in fields where name != "event" { line += " \(Self.printable(name))=\(Self.word(value))" }
         return line + "  " + Self.printable(message)
     }
 

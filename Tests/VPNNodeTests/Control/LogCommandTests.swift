@@ -160,6 +160,11 @@ struct LogCommandTests {
             ])
         #expect(LogRecord.text(ofLine: record.json, secondsFromGMT: 0) == record.text(secondsFromGMT: 0))
         #expect(LogRecord.text(ofLine: "{\"ts\":\"2026-\u{1B}[31m", secondsFromGMT: 0) == "{\"ts\":\"2026-\\u{1b}[31m")
+        let named =
+            #"{"ts":"2026-01-02T03:04:05.678Z","level":"info","component":"no\#u{7F}de","msg":"m","pe\#u{9B}er":"x"}"#
+        #expect(
+            LogRecord.text(ofLine: named, secondsFromGMT: 0)
+                == #"03:04:05.678 INFO  no\u{7f}de pe\u{9b}er=x  m"#)
         for line in ["", "[]", "{}", "{\"ts\":1,\"level\":\"info\",\"component\":\"x\",\"msg\":\"y\"}"] {
             #expect(LogRecord.text(ofLine: line, secondsFromGMT: 0) == line)
         }
