@@ -11,7 +11,7 @@
 # make deb     a Debian package of what make has built, in .build
 # make formal  the model of the handshake: every run within its bounds, claims and negative controls (docs/formal)
 # make sbom    what the program is made of, as CycloneDX JSON, in .build/sbom.json
-# make fuzz SECONDS=60 TARGET=splitter JOBS=2   decoders and state machines under libFuzzer; without TARGET all of them
+# make fuzz SECONDS=60 TARGET=splitter JOBS=2   decoders and state machines under libFuzzer; without TARGET all of them; ARGS="--plain --neighbours 15" many
 SHELL := /bin/bash
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -79,7 +79,7 @@ sbom:
 	@scripts/sbom $(ARGS)
 
 fuzz:
-	@scripts/fuzz --seconds $(SECONDS) --jobs $(JOBS) $(if $(TARGET),--target $(TARGET))
+	@scripts/fuzz --seconds $(SECONDS) --jobs $(JOBS) $(if $(TARGET),--target $(TARGET)) $(ARGS)
 
 # Builds nothing, so that `sudo make install` leaves no files of root in the clone.
 install:
