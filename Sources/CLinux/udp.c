@@ -94,6 +94,13 @@ int clinux_udp_probe_path(int fd, int family) {
 
 int clinux_udp_report_class(int fd, int family) { return option(fd, family, IP_RECVTOS, IPV6_RECVTCLASS, 1); }
 
+int clinux_udp_report_local(int fd, int family) {
+    // A socket of both families tells of IPv4 in the form of IPv6.
+    int on = 1;
+    if (family == 4) return setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on) < 0 ? -errno : 0;
+    return setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on) < 0 ? -errno : 0;
+}
+
 static int is_mapped(const struct clinux_address *address) { return memcmp(address->bytes, mapped, sizeof mapped) == 0; }
 
 int clinux_udp_mark(int fd, uint32_t mark) {
@@ -180,6 +187,7 @@ union control {
 static void read_control(struct msghdr *message, struct clinux_datagram *to) {
     to->segment = 0;
     to->traffic_class = 0;
+    to->local.is_told = 0;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
         int value = 0;
         if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
@@ -190,6 +198,18 @@ static void read_control(struct msghdr *message, struct clinux_datagram *to) {
         } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
             memcpy(&value, CMSG_DATA(c), sizeof value);
             to->traffic_class = (uint8_t)value;
+        } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            // Of a broadcast, the address of the interface that it came by.
+            memcpy(to->local.bytes, mapped, sizeof mapped);
+            memcpy(to->local.bytes + sizeof mapped, &info.ipi_spec_dst, 4);
+            to->local.is_told = 1;
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            memcpy(to->local.bytes, &info.ipi6_addr, sizeof to->local.bytes);
+            to->local.is_told = to->local.bytes[0] != 0xff;
         }
     }
 }
@@ -208,15 +228,18 @@ static int is_link_local(const struct clinux_address *address) {
     return address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
 }
 
-// The interface to leave by, whatever the routes of other interfaces say; the source address is what the kernel finds there. A socket
-// of both families takes the message of IPv6 for IPv4, too, with an address in its form.
-static void leave_by(struct msghdr *message, union control *room, int family, const struct clinux_address *address) {
+// The interface to leave by, whatever the routes of other interfaces say (0: as they say), and the address to leave from, or none for
+// what the kernel finds there. A socket of both families takes the message of IPv6 for IPv4, too, with an address in its form.
+static void leave_by(struct msghdr *message, union control *room, int family, const struct clinux_datagram *datagram) {
+    const struct clinux_address *address = &datagram->address;
     if (family == 4) {
         struct in_pktinfo info = {.ipi_ifindex = (int)address->scope};
+        if (datagram->local.is_told) memcpy(&info.ipi_spec_dst, datagram->local.bytes + sizeof mapped, 4);
         add_control(message, room, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
     } else {
         struct in6_pktinfo info = {.ipi6_ifindex = address->scope};
-        if (is_mapped(address)) memcpy(&info.ipi6_addr, mapped, sizeof mapped);
+        if (datagram->local.is_told) memcpy(&info.ipi6_addr, datagram->local.bytes, sizeof datagram->local.bytes);
+        else if (is_mapped(address)) memcpy(&info.ipi6_addr, mapped, sizeof mapped);
         add_control(message, room, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
     }
 }
@@ -281,8 +304,8 @@ int clinux_udp_send(
             add_control(&messages[i].msg_hdr, &controls[i], is_v4 ? IPPROTO_IP : IPPROTO_IPV6,
                         is_v4 ? IP_TOS : IPV6_TCLASS, &class, sizeof class);
         }
-        if (first->address.scope && !is_link_local(&first->address))
-            leave_by(&messages[i].msg_hdr, &controls[i], family, &first->address);
+        if ((first->address.scope || first->local.is_told) && !is_link_local(&first->address))
+            leave_by(&messages[i].msg_hdr, &controls[i], family, first);
     }
     int n = sendmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT);
     return n < 0 ? -errno : n;

@@ -11,6 +11,9 @@ public struct Endpoint: Hashable, Sendable {
     public var high: UInt64
     public var low: UInt64
     public var port: UInt16
+    /// Which of this host's addresses it speaks to, and is answered from: a number that whoever has the socket gives out. 0 for
+    /// the one that routes say. A byte, beside which there is room for what tells carriers apart: none takes more than 24.
+    public var source: UInt8 = 0
     /// Interface index of a link-local address; of another one, the interface to leave by, or 0 for the one that routes say.
     public var scope: UInt32
 
@@ -81,6 +84,23 @@ public enum Carrier: Hashable, Sendable {
     var seen: Carrier {
         guard case .udp(var endpoint) = self, !endpoint.isLinkLocal else { return self }
         endpoint.scope = 0
+        return .udp(endpoint)
+    }
+
+    /// Whether datagrams from there come as `arrived` says. Who has called does not mind which of its addresses is answered; who
+    /// was called answers from the one that was, since a NAT or a filter in between knows no other.
+    @inline(__always)
+    func isHeard(as arrived: Carrier) -> Bool {
+        let known = seen
+        if known == arrived { return true }
+        guard case .udp(let endpoint) = known, endpoint.source == 0 else { return false }
+        return known == arrived.fromAnyAddress
+    }
+
+    /// The same, from whichever address routes say.
+    public var fromAnyAddress: Carrier {
+        guard case .udp(var endpoint) = self else { return self }
+        endpoint.source = 0
         return .udp(endpoint)
     }
 

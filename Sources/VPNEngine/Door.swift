@@ -29,6 +29,7 @@ struct Door: ~Copyable, ThreadWork {
     private let workers: [CommandMailbox]
     private let incoming: BufferPool
     private var sieve = HandshakeSieve()
+    private var addresses: LocalAddressCache
     private var isStopping = false
 
     /// - Parameter workers: takes the data of receiver index i by the mailbox i modulo their number.
@@ -48,6 +49,7 @@ struct Door: ~Copyable, ThreadWork {
         socket: consuming UDPSocket, poller: consuming Poller, commands: CommandMailbox, events: EventMailbox,
         counters: WorkerCounters, price: HandshakePrice, workers: [CommandMailbox]
     ) {
+        addresses = LocalAddressCache(socket.addresses)
         self.socket = socket
         self.poller = poller
         self.commands = commands
@@ -99,14 +101,15 @@ struct Door: ~Copyable, ThreadWork {
             }
             let start = place * incoming.size + Limits.headroom
             let datagram = start..<start + length
+            let caller = addresses.endpoint(unsafe received.address, at: unsafe received.local, now: now)
             switch sieve.look(buffer, datagram, price: price, now: now) {
             case .handshake:
                 let event = EngineEvent.datagram(
-                    Worker.copy(buffer, datagram), .udp(Endpoint(unsafe received.address)))
+                    Worker.copy(buffer, datagram), .udp(caller))
                 if !events.post(event) { counters.drops.add(.mailboxFull) }
             case .data(let index):
                 let command = WorkerCommand.received(
-                    Worker.copy(buffer, datagram), .udp(Endpoint(unsafe received.address)),
+                    Worker.copy(buffer, datagram), .udp(caller),
                     trafficClass: unsafe received.traffic_class)
                 let worker = workers[Int(index % UInt32(workers.count))]
                 if !worker.post(command) { counters.drops.add(.commandsFull) }

@@ -35,6 +35,10 @@ struct Outbox: ~Copyable {
     /// So many trains in a row of which the datagrams went one by one end trains for good.
     private static var patience: Int { 16 }
 
+    private var addresses: LocalAddressCache
+    /// The address that the train at `sent` could not leave from: it is on its way from the one that routes say.
+    private var left: UInt8?
+
     /// Since `takeCounts`.
     private var counts = Counts()
 
@@ -51,9 +55,10 @@ struct Outbox: ~Copyable {
         case blocked
     }
 
-    init(packet: Int, sendsTrains: Bool) {
+    init(packet: Int, sendsTrains: Bool, addresses: LocalAddresses = LocalAddresses()) {
         pool = BufferPool(packet: packet)
         self.sendsTrains = sendsTrains
+        self.addresses = LocalAddressCache(addresses)
         // SAFETY: owned by this value alone and freed in deinit; no train is read before it was written.
         unsafe trains = .allocate(capacity: BufferPool.largestCapacity)
         unsafe trains.initialize(repeating: clinux_train(), count: BufferPool.largestCapacity)
@@ -113,8 +118,9 @@ struct Outbox: ~Copyable {
             openBytes += length
             isOpen = length == openSegment && count < CLINUX_TRAIN
         } else {
-            // The kernel takes address and class from a train's first datagram alone.
+            // The kernel takes addresses and class from a train's first datagram alone.
             unsafe pool.datagrams[filled].address = clinux_address(endpoint)
+            unsafe pool.datagrams[filled].local = addresses.local(endpoint.source)
             unsafe pool.datagrams[filled].traffic_class = trafficClass
             // SAFETY: no more trains than datagrams, so `queued` is within the capacity.
             unsafe trains[queued] = clinux_train(first: UInt32(filled), count: 1)
@@ -133,6 +139,7 @@ struct Outbox: ~Copyable {
             let result = unsafe socket.send(pool.datagrams, trains + sent, queued - sent)
             if result > 0 {
                 if suspicion != 0 { noteRefusal() }
+                if let number = left.take() { addresses.rest(number) }
                 for train in sent..<sent + result { count(unsafe trains[train]) }
                 sent += result
                 continue
@@ -151,6 +158,7 @@ struct Outbox: ~Copyable {
                 continue
             }
             mayRetry = true
+            if isOfSource(error) { continue }
             let size = Int(unsafe trains[sent].count)
             if size > 1 && Outbox.mayBeOfTrains(error) {
                 suspicion = error
@@ -192,6 +200,23 @@ struct Outbox: ~Copyable {
         if train.count > 1 { refusals = 0 }
     }
 
+    /// Whether the train at `sent` is to be tried again, since it may be the address that it leaves from which was refused: this
+    /// host may have it no more.
+    private mutating func isOfSource(_ error: Int32) -> Bool {
+        // SAFETY: a train covers datagrams of this pool.
+        let first = Int(unsafe trains[sent].first)
+        if left.take() != nil {
+            unsafe pool.datagrams[first].local.is_told = 1
+            return false
+        }
+        guard unsafe pool.datagrams[first].local.is_told != 0,
+            [EINVAL, EADDRNOTAVAIL, ENETUNREACH, EHOSTUNREACH].contains(error)
+        else { return false }
+        unsafe pool.datagrams[first].local.is_told = 0
+        left = unsafe pool.datagrams[first].local.number
+        return true
+    }
+
     // MARK: - Without trains
 
     /// Errors that single datagrams may not meet.
@@ -218,12 +243,11 @@ struct Outbox: ~Copyable {
         let more = Int(train.count) - 1
         for later in stride(from: queued - 1, to: place, by: -1) { unsafe trains[later + more] = unsafe trains[later] }
         // SAFETY: a train covers datagrams of this pool.
-        let (address, trafficClass) = unsafe (
-            pool.datagrams[Int(train.first)].address, pool.datagrams[Int(train.first)].traffic_class
-        )
+        let first = unsafe pool.datagrams[Int(train.first)]
         for offset in 0...more {
-            unsafe pool.datagrams[Int(train.first) + offset].address = address
-            unsafe pool.datagrams[Int(train.first) + offset].traffic_class = trafficClass
+            unsafe pool.datagrams[Int(train.first) + offset].address = unsafe first.address
+            unsafe pool.datagrams[Int(train.first) + offset].traffic_class = unsafe first.traffic_class
+            unsafe pool.datagrams[Int(train.first) + offset].local = unsafe first.local
             unsafe trains[place + offset] = clinux_train(first: train.first + UInt32(offset), count: 1)
         }
         queued += more

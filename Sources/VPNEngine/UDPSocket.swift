@@ -23,6 +23,8 @@ struct UDPSocket: ~Copyable, Sendable {
     private let descriptor: FileDescriptor
     private let family: Int32
     let facts: UDPSocketFacts
+    /// Of all sockets that share its port.
+    let addresses: LocalAddresses
 
     /// Opens and binds. The IPv6 wildcard speaks IPv4 as well, and becomes the IPv4 wildcard on a host without IPv6.
     ///
@@ -50,7 +52,7 @@ struct UDPSocket: ~Copyable, Sendable {
         guard result == 0 else { throw EngineError(.system, errno: -result, "sharing a UDP port") }
         return try UDPSocket.bind(
             family: family, facts.local, receiveBuffer ?? facts.receiveBuffer / 2, facts.sendBuffer / 2,
-            offloads ?? facts.offloads, isShared: true)
+            offloads ?? facts.offloads, sharing: addresses)
     }
 
     /// Gives the sockets that share this one's port what is for each: the first `workers` that were bound the data of sessions,
@@ -67,14 +69,14 @@ struct UDPSocket: ~Copyable, Sendable {
 
     private static func bind(
         family: Int32, _ local: Endpoint, _ receiveBuffer: Int, _ sendBuffer: Int, _ offloads: Offloads,
-        isShared: Bool = false
+        sharing addresses: LocalAddresses? = nil
     ) throws(EngineError) -> UDPSocket {
         let raw = clinux_udp_open(family)
         let subject = text(local)
         if raw == -EAFNOSUPPORT, family != 4 { throw EngineError(.ipv6Missing, errno: EAFNOSUPPORT, "UDP \(subject)") }
         let descriptor = try FileDescriptor(raw, "opening a UDP socket")
 
-        if isShared {
+        if addresses != nil {
             let result = clinux_udp_share(raw)
             guard result == 0 else { throw EngineError(.system, errno: -result, "sharing a UDP port") }
         }
@@ -83,6 +85,9 @@ struct UDPSocket: ~Copyable, Sendable {
         guard result == 0 else { throw EngineError(.system, errno: -result, "turning fragmentation off") }
         // Without it ECN ends at the tunnel, which is allowed.
         _ = clinux_udp_report_class(raw, family)
+        // Bound to one address, it answers from that one anyway.
+        let isWildcard = local.isV4 ? local.v4 == 0 : local.high == 0 && local.low == 0
+        if isWildcard { _ = clinux_udp_report_local(raw, family) }
         var address = clinux_address(local)
         // SAFETY: the pointers are to locals that outlive the calls.
         let bound = unsafe clinux_udp_bind(raw, family, &address)
@@ -106,13 +111,17 @@ struct UDPSocket: ~Copyable, Sendable {
         let facts = UDPSocketFacts(
             local: Endpoint(address), hasV4: family != 6, hasV6: family != 4, receiveBuffer: Int(receive),
             sendBuffer: Int(send), offloads: granted)
-        return UDPSocket(descriptor: descriptor, family: family, facts: facts)
+        return UDPSocket(
+            descriptor: descriptor, family: family, facts: facts, addresses: addresses ?? LocalAddresses())
     }
 
-    private init(descriptor: consuming FileDescriptor, family: Int32, facts: UDPSocketFacts) {
+    private init(
+        descriptor: consuming FileDescriptor, family: Int32, facts: UDPSocketFacts, addresses: LocalAddresses
+    ) {
         self.descriptor = descriptor
         self.family = family
         self.facts = facts
+        self.addresses = addresses
     }
 
     var raw: Int32 { descriptor.raw }

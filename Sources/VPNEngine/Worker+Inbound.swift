@@ -41,7 +41,7 @@ extension Worker {
             let train = Train(start..<start + length, segment: segment)
             datagrams += train.count
             take(
-                train, from: .udp(Endpoint(unsafe received.address)),
+                train, from: .udp(addresses.endpoint(unsafe received.address, at: unsafe received.local, now: now)),
                 congestion: CongestionMark(trafficClass: unsafe received.traffic_class), relays: &relays, now: now)
         }
         endBatch(relays: relays)

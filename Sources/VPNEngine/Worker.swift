@@ -39,6 +39,7 @@ struct Worker: ~Copyable, ThreadWork {
     private var isStopping = false
     /// Bytes of the last incoming buffer in which packets lie that waited for earlier ones (§9).
     var releasedBytes = 0
+    var addresses: LocalAddressCache
     /// Datagrams that the door or another worker passed on, until the incoming buffers are free.
     var passedOn: [(datagram: [UInt8], carrier: Carrier, trafficClass: UInt8)] = []
 
@@ -76,7 +77,9 @@ struct Worker: ~Copyable, ThreadWork {
             capacity: Worker.messagesPerTurn + 1)
         reader = TunnelReader(limit: largestPacket)
         writer = TunnelWriter(self.tunnel.offloads, hasHeaders: self.tunnel.hasHeaders)
-        outgoing = Outbox(packet: largestPacket, sendsTrains: offloads.contains(.sendTrains))
+        outgoing = Outbox(
+            packet: largestPacket, sendsTrains: offloads.contains(.sendTrains), addresses: self.socket.addresses)
+        addresses = LocalAddressCache(self.socket.addresses)
         aside = BufferPool(packet: max(largestPacket, PacketTooBig.largest), capacity: 2)
         answers = TunnelWriter([], hasHeaders: self.tunnel.hasHeaders)
     }

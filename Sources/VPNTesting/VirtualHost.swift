@@ -20,6 +20,8 @@ public final class VirtualHost {
     public var deliver: (([UInt8], Instant) -> Void)?
     /// Further addresses: of interfaces 1, 2, … . Each reaches what has the same first 24 bits, and whoever is told to leave by it.
     public var interfaces: [Endpoint] = []
+    /// Which of its addresses it was called at so far: the numbers of `Endpoint.source`, from 1 on.
+    private var called: [Endpoint] = []
     /// Inner packets that were longer than the path, and what it carries.
     public private(set) var exceeded: [(packet: [UInt8], mtu: Int)] = []
     public private(set) var remembered: [PinnedPeer] = []
@@ -105,8 +107,8 @@ public final class VirtualHost {
     /// Whether its time stands still.
     public var isStopped: Bool { isSuspended }
 
-    /// Where a peer is sent to.
-    public func carrier(of slot: PeerSlot) -> Carrier? { plane.sender.carrier(of: slot) }
+    /// Where a peer is sent to, from whichever address of this host.
+    public func carrier(of slot: PeerSlot) -> Carrier? { plane.sender.carrier(of: slot)?.fromAnyAddress }
 
     /// The session by which a peer is sent to.
     public func sendingSession(of slot: PeerSlot) -> Session? { plane.sender.sendingSession(of: slot) }
@@ -243,11 +245,15 @@ public final class VirtualHost {
         }
     }
 
-    func receive(_ datagram: [UInt8], from source: Endpoint, now: Instant, send: (VirtualDatagram) -> Void) {
+    func receive(_ arrived: VirtualDatagram, now: Instant, send: (VirtualDatagram) -> Void) {
+        let datagram = arrived.bytes
         bytesReceived += datagram.count
         guard datagram.count <= buffer.count else { return }
         buffer.replaceSubrange(0..<datagram.count, with: datagram)
-        let source = Carrier.udp(source)
+        var caller = arrived.source
+        // A NAT leads to the only address behind it.
+        caller.source = number(of: nat == nil ? arrived.destination : endpoint)
+        let source = Carrier.udp(caller)
         plane.receiver.begin(Train(0..<datagram.count), from: source)
         while true {
             var span = buffer.mutableSpan
@@ -406,8 +412,16 @@ public final class VirtualHost {
         send(VirtualDatagram(bytes: datagram, source: source(for: destination), destination: destination))
     }
 
+    private func number(of own: Endpoint) -> UInt8 {
+        let place = called.firstIndex(of: own) ?? called.count
+        if place == called.count { called.append(own) }
+        return UInt8(clamping: place + 1)
+    }
+
     /// Its address on the way to somebody: that of the interface which it is told to leave by, or which reaches there.
     private func source(for destination: Endpoint) -> Endpoint {
+        let number = Int(destination.source)
+        if number > 0, number <= called.count, owns(called[number - 1]) { return called[number - 1] }
         if destination.scope > 0, Int(destination.scope) <= interfaces.count {
             return interfaces[Int(destination.scope) - 1]
         }

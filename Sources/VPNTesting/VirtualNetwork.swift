@@ -152,7 +152,7 @@ public final class VirtualNetwork {
         host.isSuspended = false
         let waiting = host.waiting
         host.waiting = []
-        for datagram in waiting { host.receive(datagram.bytes, from: datagram.source, now: now) { self.send($0) } }
+        for datagram in waiting { host.receive(datagram, now: now) { self.send($0) } }
     }
 
     /// Tells a host what a peer's name resolves to now.
@@ -193,7 +193,7 @@ public final class VirtualNetwork {
 
     private func send(_ datagram: VirtualDatagram) {
         var datagram = datagram
-        datagram.destination.scope = 0
+        (datagram.destination.scope, datagram.destination.source) = (0, 0)
         if let sender = hosts.first(where: { $0.endpoint == datagram.source }), sender.nat != nil {
             datagram.source = sender.nat!.outbound(to: datagram.destination, now: now)
         }
@@ -258,7 +258,7 @@ public final class VirtualNetwork {
                 if host.waiting.count < 200 { host.waiting.append(datagram) }
                 return
             }
-            return host.receive(datagram.bytes, from: datagram.source, now: now) { self.send($0) }
+            return host.receive(datagram, now: now) { self.send($0) }
         }
     }
 }

@@ -133,6 +133,80 @@ extension Threads {
             #expect(receive(c).payloads == [[4]])
         }
 
+        private func wildcard() throws -> UDPSocket {
+            try UDPSocket.open(Endpoint(v4: 0, port: 0), receiveBuffer: 0, sendBuffer: 0)
+        }
+
+        /// Where a datagram that waits came from, as the socket tells it.
+        private func caller(of socket: borrowing UDPSocket) throws -> Endpoint {
+            let pool = BufferPool(packet: 2048, capacity: 1)
+            pool.prepareToReceive(1)
+            var waiting = pollfd(fd: socket.raw, events: Int16(POLLIN), revents: 0)
+            _ = unsafe poll(&waiting, 1, Int32(patienceSeconds * 1000))
+            try #require(unsafe socket.receive(pool.datagrams, 1) == 1)
+            var addresses = LocalAddressCache(socket.addresses)
+            return addresses.endpoint(
+                unsafe pool.datagrams[0].address, at: unsafe pool.datagrams[0].local, now: MonotonicClock.now)
+        }
+
+        /// All of 127.0.0.0/8 is this host's; routes would choose 127.0.0.1.
+        @Test func theAddressThatWasCalledIsSpokenFrom() throws {
+            let server = try wildcard()
+            let client = try UDPSocket.open(Fixture.loopback, receiveBuffer: 0, sendBuffer: 0)
+            for called in [0x7F00_0001, 0x7F00_0002, 0x7F01_0203, 0x7F00_0002] as [UInt32] {
+                #expect(send(client, [[1]], to: Endpoint(v4: called, port: server.facts.local.port)) == 1)
+                let caller = try caller(of: server)
+                #expect(caller.source > 0 && Carrier.udp(caller).fromAnyAddress == .udp(client.facts.local))
+                var outbox = Outbox(packet: 2048, sendsTrains: true, addresses: server.addresses)
+                for mark in 0..<3 as Range<UInt8> {
+                    unsafe outbox.memory[0] = mark
+                    outbox.append(0..<1, to: caller)
+                }
+                let drops = DropCounters()
+                #expect(outbox.transmit(server, drops: drops) == .sent && drops.total == 0)
+                let (payloads, sources, _) = receive(client)
+                #expect(payloads == [[0], [1], [2]])
+                #expect(Set(sources) == [Endpoint(v4: called, port: server.facts.local.port)])
+            }
+        }
+
+        /// An address that this host has no more: what was to leave from it leaves from another, each datagram of it, and nobody
+        /// asks for it for a while.
+        @Test(arguments: [true, false]) func anAddressThatIsGoneIsLeftAlone(trains: Bool) throws {
+            let server = try wildcard()
+            let client = try UDPSocket.open(Fixture.loopback, receiveBuffer: 0, sendBuffer: 0)
+            let foreign = IPAddress(v4: 0xCB00_7107)
+            var to = client.facts.local
+            to.source = server.addresses.number(of: foreign, now: MonotonicClock.now)
+            #expect(to.source == 1 && server.addresses.address(1, now: MonotonicClock.now) == foreign)
+            var outbox = Outbox(packet: 2048, sendsTrains: trains, addresses: server.addresses)
+            let drops = DropCounters()
+            for round in 0..<2 as Range<UInt8> {
+                for mark in 0..<4 as Range<UInt8> {
+                    unsafe outbox.memory[0] = round << 4 | mark
+                    outbox.append(0..<1, to: to)
+                }
+                #expect(outbox.transmit(server, drops: drops) == .sent && drops.total == 0)
+                #expect(receiveAll(client, 4).payloads == (0..<4).map { [round << 4 | $0] })
+            }
+            let now = MonotonicClock.now
+            #expect(server.addresses.address(1, now: now) == nil && server.addresses.number(of: foreign, now: now) == 0)
+            let later = now + LocalAddresses.rest
+            #expect(server.addresses.number(of: foreign, now: later) == 1)
+        }
+
+        /// Who sends to all addresses of a prefix fills no memory.
+        @Test func addressesWithNumbersAreBounded() {
+            let addresses = LocalAddresses()
+            let now = MonotonicClock.now
+            let numbers = (0..<2 * LocalAddresses.limit).map {
+                addresses.number(of: IPAddress(v6: 1 << 125 | UInt128($0)), now: now)
+            }
+            #expect(numbers == (0..<2 * LocalAddresses.limit).map { $0 < LocalAddresses.limit ? UInt8($0 + 1) : 0 })
+            #expect(addresses.address(0, now: now) == nil)
+            #expect(LocalAddresses().address(1, now: now) == nil)
+        }
+
         /// Sends 20 batches of 6 datagrams of 1,400 bytes and tells what was lost.
         private func sendTrains(_ a: borrowing UDPSocket, _ b: borrowing UDPSocket, arrive: Bool) -> (
             losses: [Int32], drops: DropCounters

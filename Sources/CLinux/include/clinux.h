@@ -192,6 +192,8 @@ int clinux_udp_steer(int fd, int workers);
 int clinux_udp_probe_path(int fd, int family);
 /// Reports DSCP and ECN of what arrives; 0 or −errno.
 int clinux_udp_report_class(int fd, int family);
+/// Asks for the address that each datagram came to; 0 or −errno.
+int clinux_udp_report_local(int fd, int family);
 /// Marks all that the socket sends, for rules of routing and of filters (SO_MARK); 0 or −errno.
 int clinux_udp_mark(int fd, uint32_t mark);
 /// The MTU of the route to an address for packets with this mark (0 = none), as the kernel knows it without sending
@@ -206,6 +208,16 @@ int clinux_udp_local_address(int fd, struct clinux_address *_Nonnull address);
 /// set, as SO_RCVBUF and SO_SNDBUF report it (twice the usable size).
 void clinux_udp_buffers(int fd, int receive, int send, int *_Nonnull receive_given, int *_Nonnull send_given);
 
+/// An address of this host.
+struct clinux_local {
+    /// As the bytes of clinux_address.
+    uint8_t bytes[16];
+    /// Which one the caller knows it as; not looked at here.
+    uint8_t number;
+    /// 0: none is told; routes say.
+    uint8_t is_told;
+};
+
 /// One datagram of a batch.
 struct clinux_datagram {
     uint8_t *_Nullable base;
@@ -219,6 +231,8 @@ struct clinux_datagram {
     /// DSCP and ECN: IPv4's TOS byte, IPv6's traffic class. Of a train, the first datagram's.
     uint8_t traffic_class;
     struct clinux_address address;
+    /// Where it came to, or leaves from.
+    struct clinux_local local;
 };
 
 #define CLINUX_BATCH 128

@@ -26,11 +26,11 @@ extension NodeStateMachine {
             if peer.configuration.endpoint == nil { peers[slot]?.configuration.endpoint = endpoints[0] }
             return
         }
-        let called = endpoints.firstIndex { .udp($0) == peer.carrier }
+        let called = endpoints.firstIndex { .udp($0) == peer.carrier?.fromAnyAddress }
         let endpoint = endpoints[called.map { ($0 + 1) % endpoints.count } ?? 0]
         peers[slot]?.configuration.endpoint = endpoint
         // The same address as before: what is under way there goes on.
-        if .udp(endpoint) == peer.carrier, peer.initiation != nil || peer.retry != nil { return }
+        if .udp(endpoint) == peer.carrier?.fromAnyAddress, peer.initiation != nil || peer.retry != nil { return }
         abandonInitiation(slot)
         peers[slot]?.carrier = .udp(endpoint)
         initiate(slot, now: now)
@@ -76,7 +76,7 @@ extension NodeStateMachine {
         guard case .initiation(let slot)? = indices[datagram.u32(at: 4)], let peer = peers[slot], peer.initiation != nil
         else { return drop(.handshakeUnknown) }
         // A handshake is spoken where it was begun: an answer from elsewhere is not one.
-        guard (peer.calling ?? peer.carrier)?.seen == carrier else { return drop(.handshakeCarrier) }
+        guard (peer.calling ?? peer.carrier)?.isHeard(as: carrier) == true else { return drop(.handshakeCarrier) }
         advanceInitiation(slot, now: now) { machine in
             switch type {
             case .retry: machine.receive(retry: datagram, now: now)

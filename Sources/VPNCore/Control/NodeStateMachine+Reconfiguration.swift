@@ -57,7 +57,7 @@ extension NodeStateMachine {
     private mutating func move(_ slot: PeerSlot, to endpoint: Endpoint?) {
         peers[slot]?.configuration.endpoint = endpoint
         guard let peer = peers[slot] else { return }
-        let isElsewhere = endpoint.map { .udp($0) != peer.carrier } ?? true
+        let isElsewhere = endpoint.map { .udp($0) != peer.carrier?.fromAnyAddress } ?? true
         guard isElsewhere else { return }
         abandonInitiation(slot)
         peers[slot]?.retry = nil

@@ -145,7 +145,8 @@ extension NodeStateMachine {
         guard key.carrier.place == nil, opened.payload.kind != .anonymous else {
             return decide(guest: opened, key: key, now: now)
         }
-        let host = peers.slot { $0.isConfigured && $0.configuration.endpoint.map(Carrier.udp) == key.carrier }
+        let caller = key.carrier.fromAnyAddress
+        let host = peers.slot { $0.isConfigured && $0.configuration.endpoint.map(Carrier.udp) == caller }
             .flatMap { peers[$0] }
         if let invitation = invitation(namedBy: opened) {
             return welcome(opened, by: invitation, expectedHere: host?.identity, key: key, now: now)

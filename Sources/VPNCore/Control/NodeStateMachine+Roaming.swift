@@ -9,7 +9,8 @@ extension NodeStateMachine {
     /// - Parameter bytes: of the datagrams that came so; no more go there before it is validated.
     public mutating func carrierChanged(_ session: Session, to carrier: Carrier, bytes: Int, now: Instant) {
         guard case .session(let slot)? = indices[session.localIndex], let peer = peers[slot],
-            peer.ring.current?.session === session, let old = peer.carrier, old.seen != carrier, now >= peer.keptUntil
+            peer.ring.current?.session === session, let old = peer.carrier, !old.isHeard(as: carrier),
+            now >= peer.keptUntil
         else { return }
         if peer.move != nil {
             // One at a time: whoever shows a new address with each datagram makes no more work than that. While a move is

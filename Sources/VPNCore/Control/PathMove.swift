@@ -87,8 +87,8 @@ struct PathMove {
 
     /// An answer, which counts on the challenged carrier only.
     mutating func answered(_ message: PathMessage, on carrier: Carrier) -> Verdict {
-        if carrier == old.seen, message.nonce == oldNonce { return .stay }
-        guard carrier == new.seen, message.nonce == newNonce, !isDone else { return .unknown }
+        if old.isHeard(as: carrier), message.nonce == oldNonce { return .stay }
+        guard new.isHeard(as: carrier), message.nonce == newNonce, !isDone else { return .unknown }
         isDone = true
         return .move
     }

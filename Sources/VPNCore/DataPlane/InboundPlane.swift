@@ -276,7 +276,7 @@ public struct InboundPlane {
     /// One comparison a train, while a peer stays where it is.
     @inline(__always)
     private mutating func compare(_ carrier: Carrier, _ slot: PeerSlot, _ train: Train, _ now: Instant) {
-        guard slot < peers.count, let known = peers[slot].carrier, known != carrier else { return }
+        guard slot < peers.count, let known = peers[slot].carrier, !known.isHeard(as: carrier) else { return }
         noteElsewhere(carrier, slot, train, now)
     }
 

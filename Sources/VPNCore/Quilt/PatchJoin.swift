@@ -112,7 +112,7 @@ struct PatchJoin: Sendable {
     /// The other end's answer on the patch itself; false if it is none to what was asked there.
     mutating func joined(_ message: PatchMessage, size: Int, on carrier: Carrier, now: Instant) -> Bool {
         guard phase == .joining, message.patch == number, message.nonce == nonce, size == mtu,
-            self.carrier.seen == carrier
+            self.carrier.isHeard(as: carrier)
         else { return false }
         phase = .joined
         rests = 0

@@ -20,7 +20,7 @@ struct NetcheckFindings {
     init(called: Set<Endpoint>) { self.called = called }
 
     mutating func hear(_ datagram: [UInt8], on carrier: Carrier) {
-        guard case .udp(let endpoint) = carrier, called.contains(endpoint),
+        guard case .udp(let endpoint) = carrier.fromAnyAddress, called.contains(endpoint),
             let type = OuterHeader(datagram)?.type, !type.isData
         else { return }
         heard[endpoint, default: []].insert(type)
