@@ -43,6 +43,10 @@ struct HostPlan: Sendable {
                 "network.fwmark is 0: a route for everything would lead the tunnel into itself, and is left out")
         }
         if tunnel.isEnabled {
+            // Who knows the inner address knows which host of a network is behind it. Neighbour discovery has no such fault.
+            if surroundings.answersForAll {
+                steps.insert(HostStep("answers to ARP", .setting(HostNumbers.arpSetting, "1")), at: 0)
+            }
             if surroundings.hasFilter {
                 let own = tunnel.addresses + (configuration.exit.isOpen ? configuration.exit.addresses : [])
                 let fence = InnerFence(interface: tunnel.interface, addresses: own.map(\.address))

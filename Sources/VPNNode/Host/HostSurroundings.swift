@@ -27,6 +27,8 @@ struct HostSurroundings: Sendable {
     var families: [IPAddress.Family]
     /// rp_filter is 1 somewhere: answers that come in where they would not go out are dropped.
     var hasStrictFilter: Bool
+    /// arp_ignore is 0: the host tells neighbours on one cable of addresses that it has elsewhere.
+    var answersForAll: Bool
     /// nftables' program is there.
     var hasFilter: Bool
     var hasResolvectl: Bool
@@ -49,6 +51,7 @@ struct HostSurroundings: Sendable {
         // The kernel takes the larger of the two; "default" is what new interfaces will have.
         let all = filter("all")
         hasStrictFilter = interfaces.contains { $0 != "all" && $0 != "lo" && max(all, filter($0)) == 1 }
+        answersForAll = (try? KernelSetting.read(HostNumbers.arpSetting)) == "0"
         hasFilter = tools.find("nft") != nil
         hasResolvectl = tools.find("resolvectl") != nil
         let resolvconf = tools.find("resolvconf")

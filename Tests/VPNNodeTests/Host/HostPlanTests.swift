@@ -24,7 +24,7 @@ import VPNCore
     private static var surroundings: HostSurroundings {
         var value = HostSurroundings(HostTools(path: "/nowhere", scratch: "/nowhere"), HostPlaces())
         value.families = [.v4, .v6]
-        (value.hasStrictFilter, value.hasFilter) = (false, false)
+        (value.hasStrictFilter, value.hasFilter, value.answersForAll) = (false, false, false)
         (value.hasResolvectl, value.hasResolvconf, value.isResolvconfResolvectl) = (false, false, false)
         (value.resolverLink, value.hasInterfaceOrder) = (nil, false)
         return value
@@ -135,6 +135,14 @@ import VPNCore
         #expect(Self.plan(try Self.configuration()).warnings.contains { $0.contains("CVE-2019-14899") })
         let none = Self.plan(try Self.configuration(tunnel: "enabled: false")) { $0.hasFilter = true }
         #expect(none.steps.isEmpty && !none.warnings.contains { $0.contains("CVE-2019-14899") })
+    }
+
+    @Test func addressesAreToldByTheirOwnInterfaceAlone() throws {
+        let step = HostStep("answers to ARP", .setting("/proc/sys/net/ipv4/conf/all/arp_ignore", "1"))
+        #expect(Self.plan(try Self.configuration()) { $0.answersForAll = true }.steps.contains(step))
+        #expect(!Self.plan(try Self.configuration()).steps.contains { $0.title == step.title })
+        let none = Self.plan(try Self.configuration(tunnel: "enabled: false")) { $0.answersForAll = true }
+        #expect(none.steps.isEmpty)
     }
 
     @Test func oneFamilyInAndOneOutIsTold() throws {

@@ -48,5 +48,46 @@ extension NamespaceTests {
                 #expect(try client.snapshot() == before)
             }
         }
+
+        @Test(
+            "A neighbour that asks by ARP is not told of inner addresses, and is where the host's setting is taken back"
+        )
+        func questions() throws {
+            try Stage.perform(hosts: 3) { stage in
+                let (a, b) = (try stage.node(on: stage.hosts[0]), try stage.node(on: stage.hosts[1]))
+                let neighbour = stage.hosts[2]
+                try a.befriend(b, endpoint: b.host.endpoint(.ipv4))
+                try b.befriend(a)
+                try b.start()
+                let client = try StageClient(a, on: stage)
+                defer { client.clear() }
+                let inner = a.host.innerIPv4
+                try neighbour.ip(["-n", neighbour.namespace, "route", "add", inner, "dev", "outer1"])
+                func isTold() throws -> Bool {
+                    try neighbour.ip(["-n", neighbour.namespace, "neigh", "flush", "dev", "outer1"])
+                    _ = try stage.ping(inner, from: neighbour, count: 1)
+                    return try neighbour.ip(["-n", neighbour.namespace, "neigh", "show", inner]).contains("lladdr")
+                }
+                func set(_ value: Int) throws {
+                    try client.tool(["/bin/sh", "-c", "echo \(value) > \(HostNumbers.arpSetting)"])
+                }
+                try set(0)
+                try DemoProcess.wait(10, for: "all addresses") {
+                    try client.tool(["ip", "-6", "address", "show", "tentative"]).isEmpty
+                }
+                let before = try client.snapshot()
+                try client.up()
+                #expect(try !isTold())
+                // The neighbour is no stranger otherwise, and the peer is reached.
+                #expect(try stage.answers("10.\(Stage.outerNetworks[1]).0.1", from: neighbour))
+                #expect(try stage.answers(b.host.innerIPv4, from: a.host))
+                try set(0)
+                #expect(try isTold())
+                try set(1)
+                try client.run("down")
+                #expect(try client.snapshot() == before)
+                #expect(try client.tool(["cat", HostNumbers.arpSetting]).hasPrefix("0"))
+            }
+        }
     }
 }
