@@ -60,8 +60,9 @@ import VPNTesting
         if let fault { Issue.record("seed \(Self.replayed ?? 0): \(fault)") }
     }
 
-    /// Sessions that ended in a path before its time; an exit that started anew while another path to it was being built, or before that.
-    @Test(arguments: [1222, 1492, 1590, 1637, 4173]) func whatOnceFailed(seed: Int) {
+    /// Sessions that ended in a path before its time; an exit that started anew while another path to it was being built, or before that;
+    /// a relay that was not imported again when its revocation ended.
+    @Test(arguments: [1222, 1492, 1590, 1637, 4173, 7757]) func whatOnceFailed(seed: Int) {
         #expect(Self.run(seed).2 == nil)
     }
 

@@ -101,6 +101,8 @@ extension RandomNetwork {
         case 2:
             if revoking.remove(node) == nil { revoking.insert(node) }
             network.updateRevoked(revoking.contains(node) ? revoked(by: node) : [], of: host)
+            // What was revoked left the directory, too.
+            if !revoking.contains(node) { importRelays(node, host) }
         case 3 where plan.nodes[node].isRelay:
             network.enableRelay(nil, of: host)
             run(for: .milliseconds(Int.random(in: 0...3000, using: &random)))
