@@ -33,6 +33,7 @@ public final class Engine: Sendable {
     private let latestInterface: Guarded<NetworkInterface?>
     /// What the UDP sockets turned out to be; all are alike.
     public let socket: UDPSocketFacts
+    private let addresses: LocalAddresses
     /// What the kernel granted at start; see `EngineEvent.offloadLost`.
     public let offloads: Offloads
     /// What it was asked for.
@@ -85,6 +86,7 @@ public final class Engine: Sendable {
         wantedOffloads = configuration.offloads
         offloads = socket.facts.offloads.union(tunnel.offloads)
         self.socket = socket.facts
+        addresses = socket.addresses
         // More queues and sockets come from the first ones, which then go to the first worker.
         var more: [Seat] = []
         let mayHaveMore = !tunnel.exists || tunnel.hasQueues
@@ -183,6 +185,16 @@ public final class Engine: Sendable {
             for seat in seats { _ = seat.commands.post(.plane(.install(session))) }
         }
         for seat in seats { _ = seat.commands.post(.plane(command)) }
+    }
+
+    /// Whether a carrier binds this host to an address that routes would choose anyway. Some microseconds.
+    ///
+    /// - Parameter mark: of the packets that would go there.
+    public func isUsual(_ carrier: Carrier, mark: UInt32?) -> Bool {
+        guard case .udp(let endpoint) = carrier,
+            let own = addresses.address(endpoint.source, now: MonotonicClock.now)
+        else { return false }
+        return Route.source(to: endpoint, mark: mark)?.address == own
     }
 
     /// Sends a datagram that the node made; false (and counted) if too many wait already.

@@ -370,7 +370,9 @@ public final class VirtualHost {
             case .redeem(let claim):
                 claims.append(claim)
                 machine.settle(claim, redeem?(claim) ?? .refused(.unknown), now: now)
-            case .emit(let event): events.append((now, event))
+            case .emit(let event):
+                events.append((now, event))
+                if let (slot, carrier) = event.chosen, isUsual(carrier) { machine.letRoutesChoose(slot) }
             }
         }
         while let (datagram, carrier) = plane.nextFrame() { carry(datagram, carrier, now: now, send: send) }
@@ -410,6 +412,14 @@ public final class VirtualHost {
         guard case .udp(let destination) = carrier else { return }
         bytesSent += datagram.count
         send(VirtualDatagram(bytes: datagram, source: source(for: destination), destination: destination))
+    }
+
+    /// Whether routes would choose the address that a carrier binds this host to.
+    private func isUsual(_ carrier: Carrier) -> Bool {
+        guard case .udp(let endpoint) = carrier, case .udp(let free) = carrier.fromAnyAddress, endpoint.source > 0,
+            endpoint.source <= called.count
+        else { return false }
+        return source(for: free) == called[Int(endpoint.source) - 1]
     }
 
     private func number(of own: Endpoint) -> UInt8 {

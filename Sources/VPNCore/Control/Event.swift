@@ -124,6 +124,17 @@ public enum Event: Sendable {
     case leaseExhausted(slot: PeerSlot)
 }
 
+extension Event {
+    /// The peer that is sent to over a carrier from now on which it chose, and that carrier.
+    public var chosen: (slot: PeerSlot, carrier: Carrier)? {
+        switch self {
+        case .sessionConfirmed(let summary) where summary.role == .responder: (summary.slot, summary.carrier)
+        case .pathMoved(let slot, _, _, let carrier): (slot, carrier)
+        default: nil
+        }
+    }
+}
+
 extension [UInt8] {
     init(bigEndian value: UInt32) {
         self = []

@@ -75,8 +75,10 @@ extension NodeStateMachine {
     mutating func receive(answer datagram: [UInt8], _ type: DatagramType, on carrier: Carrier, now: Instant) {
         guard case .initiation(let slot)? = indices[datagram.u32(at: 4)], let peer = peers[slot], peer.initiation != nil
         else { return drop(.handshakeUnknown) }
-        // A handshake is spoken where it was begun: an answer from elsewhere is not one.
-        guard (peer.calling ?? peer.carrier)?.isHeard(as: carrier) == true else { return drop(.handshakeCarrier) }
+        // A handshake is spoken where it was begun: an answer from elsewhere is not one. This end may have got another address.
+        guard (peer.calling ?? peer.carrier)?.fromAnyAddress.isHeard(as: carrier) == true else {
+            return drop(.handshakeCarrier)
+        }
         advanceInitiation(slot, now: now) { machine in
             switch type {
             case .retry: machine.receive(retry: datagram, now: now)

@@ -89,6 +89,15 @@ extension NodeStateMachine {
         }
     }
 
+    /// A peer that is answered from the address which routes would choose anyway is bound to none: where routes change, what is sent
+    /// to it follows.
+    public mutating func letRoutesChoose(_ slot: PeerSlot) {
+        guard let carrier = peers[slot]?.carrier, carrier != carrier.fromAnyAddress else { return }
+        peers[slot]?.carrier = carrier.fromAnyAddress
+        push(.dataPlane(.move(slot, carrier.fromAnyAddress)))
+        moveFirstPatch(slot, to: carrier.fromAnyAddress)
+    }
+
     /// Everything goes over another carrier from now on.
     private mutating func send(_ slot: PeerSlot, over carrier: Carrier, now: Instant) {
         peers[slot]?.carrier = carrier

@@ -93,6 +93,11 @@ struct QuiltState: Sendable {
     /// The carrier that the session was made on is another one: what was known of the way is of no use.
     mutating func moveFirst(to carrier: Carrier) {
         guard let first = patches[0], first.carrier != carrier else { return }
+        if first.carrier.fromAnyAddress == carrier {
+            // The same way, from whichever address routes say.
+            patches[0]?.carrier = carrier
+            return refresh()
+        }
         var patch = Patch(carrier: carrier, remoteIndex: first.remoteIndex, mtu: first.mtu, now: first.heard ?? .origin)
         (patch.sent, patch.received, patch.heard) = (first.sent, first.received, first.heard)
         _ = patch.health.answered(now: first.heard ?? .origin)

@@ -304,6 +304,9 @@ public actor Node {
             observer?(event)
             keepRelays(after: event, now: MonotonicClock.now)
             heed(event, now: MonotonicClock.now)
+            if let (slot, carrier) = event.chosen, engine.isUsual(carrier, mark: configuration.network.mark) {
+                machine.letRoutesChoose(slot)
+            }
             switch event {
             case .circuit(let event): followLease(event)
             case .keepaliveAnswered(let slot, let roundTrip): answeredPings(slot, roundTrip)

@@ -62,6 +62,31 @@ import VPNTesting
         #expect(sources(scenario).contains(Self.preferred))
     }
 
+    /// Who is answered from the address that routes choose anyway is not held to it.
+    @Test func whereRoutesChangeWhatIsSentFollows() {
+        let scenario = Scenario(seed: 8)
+        #expect(scenario.connect(within: .seconds(5)))
+        #expect(scenario.carriesTraffic())
+        scenario.bob.interfaces = [Self.preferred]
+        #expect(scenario.carriesTraffic(10))
+        scenario.network.run(for: .seconds(2))
+        #expect(scenario.alice.carrier(of: 0) == .udp(Self.preferred))
+        #expect(scenario.carriesTraffic(20))
+    }
+
+    /// Answers that come to an address which a host has only since its question.
+    @Test func aCallerThatMovesIsAnswered() {
+        let scenario = scenario(9)
+        #expect(scenario.connect(within: .seconds(5)))
+        let elsewhere = Endpoint(v4: 0x0A00_0051, port: 4500)
+        scenario.bob.interfaces = []
+        scenario.network.move(scenario.bob, to: elsewhere)
+        scenario.network.renew(0, at: scenario.bob)
+        let before = scenario.bob.confirmedSessions.count
+        #expect(scenario.network.run(for: .seconds(10)) { scenario.bob.confirmedSessions.count > before })
+        #expect(scenario.carriesTraffic(10))
+    }
+
     @Test func anAddressThatIsGoneIsNoEnd() {
         let scenario = scenario(7)
         #expect(scenario.connect(within: .seconds(5)))
