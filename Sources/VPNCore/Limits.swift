@@ -136,6 +136,8 @@ public enum Limits {
     static let retriesKept = 3
     /// §5: then it restarts from S0.
     static let handshakeRestart = TimeSpan.seconds(20)
+    /// How long whoever answers, and may be somebody that is known, is asked for its descriptor.
+    static let descriptorPatience = TimeSpan.seconds(5)
     /// §5: then it gives up.
     static let handshakeGiveUp = TimeSpan.seconds(90)
     /// Before the next try after giving up; doubles each time.

@@ -265,6 +265,10 @@ struct InitiatorStateMachine {
             return [.transmit(s0)]
         case .fetchingDescriptor(let cookie, _, let reassembly, let isReading):
             if isReading { return [] }
+            // A responder that shows no descriptor may be the one that is known all the same.
+            if responder != nil, reassembly == nil, now >= attemptStarted + Limits.descriptorPatience {
+                return [.restart]
+            }
             return (reassembly?.missing ?? Array(0..<8)).map { infoRequest($0, cookie: cookie) }
         case .exchanging:
             return exchanges.flatMap { exchange -> [InitiatorEffect] in

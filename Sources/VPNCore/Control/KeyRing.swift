@@ -16,10 +16,15 @@ struct HeldSession {
     let mixed: UInt32
     /// Since when it only receives; nil while it is sent on.
     var replaced: Instant?
+    /// When the first valid DATA of the other end came in it. Both ends see that within a round trip, whenever S2 came.
+    var confirmed: Instant?
     /// What its handshake mixed and what it left, until the session is confirmed.
     @Rare var chained: (used: PresharedKey?, next: PresharedKey)? = nil
     /// It was begun with an invitation that is not used up yet: until it is, the session carries nothing.
     @Rare var claim: InvitationClaim? = nil
+
+    /// Since when nothing came in it, or it was replaced.
+    var quietSince: Instant { max(session.lastReceived ?? .origin, replaced ?? .origin) }
 }
 
 /// Current is what is sent on. A responder's new session waits in `next` until its first valid DATA proves that the
@@ -35,13 +40,19 @@ struct KeyRing {
 
     var isEmpty: Bool { previous.isEmpty && current == nil && next == nil }
 
-    /// Whether `current` goes on in spite of a session that was made now, which only receives then. Where both ends began a
-    /// handshake at once, both send on the session that the smaller id began. They crossed unless one mixed what the other
-    /// left, which both ends see alike.
-    func keepsCurrent(over held: HeldSession, ownID: PeerID) -> Bool {
+    /// Whether both ends began a handshake at once: this session's and that of `current`. They crossed unless one mixed what the
+    /// other left, which both ends see alike.
+    func isCrossed(by held: HeldSession, now: Instant) -> Bool {
         guard let current, held.summary.role != current.summary.role, held.mixed != current.leaves,
-            held.installed.since(current.installed) < Limits.simultaneousSessions
+            current.mixed != held.leaves
         else { return false }
+        return now.since(current.confirmed ?? now) < Limits.simultaneousSessions
+    }
+
+    /// Whether `current` goes on in spite of a session that was confirmed now, which only receives then. Where two crossed, both
+    /// ends send on the one that the smaller id began; one that was not heard yet may be no more at the other end.
+    func keepsCurrent(over held: HeldSession, ownID: PeerID, now: Instant) -> Bool {
+        guard let current, current.confirmed != nil, isCrossed(by: held, now: now) else { return false }
         let began = current.summary.role == .initiator ? ownID : current.summary.peer
         let other = current.summary.role == .initiator ? current.summary.peer : ownID
         return began < other

@@ -30,8 +30,7 @@ extension NodeStateMachine {
     /// A replaced session goes when nothing has come on it for the grace time: an end that takes another session for the newest
     /// loses nothing by that.
     private func isDone(_ held: HeldSession, _ now: Instant) -> Bool {
-        let quiet = max(held.session.lastReceived ?? .origin, held.replaced ?? .origin)
-        return now >= held.expires || now.since(quiet) >= Limits.previousSessionGrace
+        now >= held.expires || now.since(held.quietSince) >= Limits.previousSessionGrace
     }
 
     private mutating func maintain(_ held: HeldSession, slot: PeerSlot, now: Instant) {

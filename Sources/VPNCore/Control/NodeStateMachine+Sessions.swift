@@ -40,7 +40,8 @@ extension NodeStateMachine {
             session, summary, lifetime: lifetime, leaves: opened.secrets.nextKey, mixed: opened.usedKey, now: now)
         indices[index] = .session(slot)
         push(.dataPlane(.install(session)))
-        if peer.ring.keepsCurrent(over: held, ownID: ownID) {
+        if peer.ring.isCrossed(by: held, now: now), peer.ring.current?.confirmed != nil {
+            // The other end may have forgotten it since it said S2: what is known to live is sent on until this one is heard.
             putBehind(held, slot: slot, now: now)
         } else {
             makeCurrent(held, slot: slot, carrier: carrier, now: now)
@@ -139,7 +140,8 @@ extension NodeStateMachine {
             peers[slot]?.ring.next = nil
             if let (used, next) = held.chained { peers[slot]?.chain.replace(used, by: next, now: now) }
             held.chained = nil
-            if peer.ring.keepsCurrent(over: held, ownID: ownID) {
+            held.confirmed = now
+            if peer.ring.keepsCurrent(over: held, ownID: ownID, now: now) {
                 putBehind(held, slot: slot, now: now)
             } else {
                 peers[slot]?.carrier = held.summary.carrier
@@ -152,7 +154,10 @@ extension NodeStateMachine {
             confirmed(held.summary)
             if peer.isGuest, peer.ring.current == nil { emit(.guestArrived(slot: slot, held.summary)) }
         } else if let current = peer.ring.current, current.session === session {
+            peers[slot]?.ring.current?.confirmed = now
             confirmed(current.summary)
+        } else if let place = peer.ring.previous.firstIndex(where: { $0.session === session }) {
+            confirmedBehind(place, slot: slot, now: now)
         }
         if let pin = peers[slot]?.pendingPin {
             peers[slot]?.pendingPin = nil
@@ -162,6 +167,23 @@ extension NodeStateMachine {
                 emit(.identityPinned(pin))
             }
         }
+    }
+
+    /// A session of this end's making that gave way to one that was heard before it: it takes its place back where both ends agree
+    /// that it should.
+    private mutating func confirmedBehind(_ place: Int, slot: PeerSlot, now: Instant) {
+        guard let ring = peers[slot]?.ring else { return }
+        var held = ring.previous[place]
+        held.confirmed = now
+        if ring.isCrossed(by: held, now: now), !ring.keepsCurrent(over: held, ownID: ownID, now: now) {
+            held.replaced = nil
+            peers[slot]?.ring.previous.remove(at: place)
+            peers[slot]?.carrier = held.summary.carrier
+            makeCurrent(held, slot: slot, carrier: held.summary.carrier, now: now)
+        } else {
+            peers[slot]?.ring.previous[place] = held
+        }
+        confirmed(held.summary)
     }
 
     private mutating func confirmed(_ summary: SessionSummary) {
@@ -245,8 +267,11 @@ extension NodeStateMachine {
 
     /// A session that is not sent on any more receives a grace time longer, for what is under way.
     private mutating func putBehind(_ held: HeldSession, slot: PeerSlot, now: Instant) {
-        if let oldest = peers[slot]?.ring.previous.first, peers[slot]?.ring.previous.count == Limits.previousSessions {
-            retire(oldest, of: slot, .replaced)
+        // Never one that the other end still sends on, however old it is.
+        if let previous = peers[slot]?.ring.previous, previous.count == Limits.previousSessions,
+            let quietest = previous.min(by: { $0.quietSince < $1.quietSince })
+        {
+            retire(quietest, of: slot, .replaced)
         }
         cancelRenewal(held)
         var held = held

@@ -7,6 +7,14 @@ import VPNTesting
 @testable import VPNCore
 
 @Suite struct TrustTests {
+    /// S0 without an answer makes a known peer be asked who it is: one that shows nothing is soon called as before.
+    @Test func whoeverShowsNoDescriptorIsCalledAsExpected() {
+        let scenario = Scenario(seed: 69, intervene: { $0.type == .s0 ? .drop : .pass })
+        scenario.network.run(for: .seconds(21))
+        scenario.network.intervene = { $0.type == .infoResponse ? .drop : .pass }
+        #expect(scenario.connect(within: .seconds(12)), "\(scenario.describe())")
+    }
+
     private let never = TrustPolicy(trustsOnFirstUse: false, isStrict: false)
     private let firstUse = TrustPolicy(trustsOnFirstUse: true, isStrict: false)
     private let strict = TrustPolicy(trustsOnFirstUse: true, isStrict: true)

@@ -94,6 +94,55 @@ import VPNTesting
         #expect(scenario.alice.footprint.sessions == 1 && scenario.bob.footprint.sessions == 1)
     }
 
+    /// The one whose id is smaller comes first.
+    private func bySize(_ scenario: Scenario) -> (small: VirtualHost, large: VirtualHost) {
+        let isAlice = scenario.alice.identity.publicKeys.peerID < scenario.bob.identity.publicKeys.peerID
+        return isAlice ? (scenario.alice, scenario.bob) : (scenario.bob, scenario.alice)
+    }
+
+    /// One end answered long before the other one got that answer, and then began a session itself: both send on the same.
+    @Test func endsThatSawAHandshakeAtDifferentTimesAgree() {
+        let scenario = busy(76, both: true)
+        #expect(scenario.connect(within: .seconds(30)))
+        scenario.network.run(for: .seconds(20))
+        let (small, large) = bySize(scenario)
+        let before = large.establishedSessions.count
+        scenario.network.renew(0, at: small)
+        #expect(scenario.network.run(for: .seconds(3)) { large.establishedSessions.count > before })
+        scenario.network.suspend(small)
+        scenario.network.run(for: .seconds(11))
+        scenario.network.renew(0, at: large)
+        scenario.network.run(for: .seconds(1))
+        scenario.network.resume(small)
+        scenario.network.run(for: .seconds(3))
+        let (one, other) = (small.sendingSession(of: 0)?.id, large.sendingSession(of: 0)?.id)
+        #expect(one != nil && one == other, "\(scenario.describe())")
+    }
+
+    /// S2 of a session that its maker has ended meanwhile: the one that lives stays.
+    @Test func anAnswerThatIsTooLateReplacesNoSession() {
+        let scenario = busy(77, both: true)
+        #expect(scenario.connect(within: .seconds(30)))
+        scenario.network.run(for: .seconds(20))
+        let (small, large) = bySize(scenario)
+        let from = large.endpoint
+        scenario.network.intervene = { $0.type == .s2 && $0.source == from ? .drop : .pass }
+        let (before, begun) = (large.establishedSessions.count, small.establishedSessions.count)
+        scenario.network.renew(0, at: small)
+        #expect(scenario.network.run(for: .seconds(3)) { large.establishedSessions.count > before })
+        #expect(scenario.network.drop(0, of: large))
+        scenario.network.run(for: .seconds(3))
+        #expect(scenario.carriesTraffic(1), "\(scenario.describe())")
+        scenario.network.intervene = nil
+        let isLate = scenario.network.run(for: .seconds(8)) {
+            small.establishedSessions.dropFirst(begun).contains { $0.role == .initiator }
+        }
+        #expect(isLate, "\(scenario.describe())")
+        #expect(scenario.carriesTraffic(2), "\(scenario.describe())")
+        scenario.network.run(for: .seconds(8))
+        #expect(scenario.carriesTraffic(3), "\(scenario.describe())")
+    }
+
     @Test func bytesAndPacketsBringANewSession() {
         for (bytes, packets) in [(100_000, nil), (nil, 700)] as [(UInt64?, UInt64?)] {
             let scenario = busy(73) {
