@@ -285,8 +285,11 @@ public struct InboundPlane {
         if let known = peers[slot].elsewhere, known.carrier == carrier, now.since(known.told) < Limits.carrierReports {
             return
         }
+        let bytes = (0..<opened.count).reduce(0) { $0 + train.datagram($1).count }
+        // It could not pay for a question there, and while a move waits in vain no other begins: what comes next is told.
+        guard bytes >= PathMessage.datagram else { return }
         peers[slot].elsewhere = (carrier, now)
-        bytesFromElsewhere = (0..<opened.count).reduce(0) { $0 + train.datagram($1).count }
+        bytesFromElsewhere = bytes
     }
 
     /// What came by a patch.

@@ -41,6 +41,17 @@ import VPNTesting
 
     // MARK: - Those who move
 
+    /// A first word from elsewhere that is too short to pay for a question delays nothing.
+    @Test func aShortFirstWordFromElsewhereDelaysNothing() {
+        let scenario = connected(80)
+        scenario.network.move(scenario.alice, to: Self.elsewhere)
+        scenario.network.say(.pad, [], to: 0, from: scenario.alice)
+        scenario.network.run(for: .milliseconds(100))
+        scenario.network.sendInner(Scenario.packet(from: 1, to: 2, tag: 9), from: scenario.alice)
+        #expect(scenario.network.run(for: .milliseconds(40)) { scenario.bob.carrier(of: 0) == .udp(Self.elsewhere) })
+        #expect(scenario.carriesTraffic(2), "\(scenario.describe())")
+    }
+
     @Test func aPeerThatMovedIsFollowed() {
         let scenario = connected(81)
         scenario.network.move(scenario.alice, to: Self.elsewhere)
