@@ -135,7 +135,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case innerMalformed
     /// The inner source address does not belong to the peer that sent it.
     case innerSource
-    /// No peer is responsible for the inner destination.
+    /// No peer is responsible for the inner destination; its sender is told, where it can be and not too often.
     case noRoute
     /// Too large for any datagram.
     case innerTooLarge

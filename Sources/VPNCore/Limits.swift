@@ -384,8 +384,9 @@ public enum Limits {
     static let exitFragments = 64
     /// Linux' own patience with fragments (net.ipv4.ipfrag_time).
     static let exitFragmentLife = TimeSpan.seconds(30)
-    /// Refusals that guests are told of, a worker: what Linux' icmp_ratelimit has for all hosts together is 1000.
-    static let exitAnswersPerSecond = 100
+    /// Packets whose senders are told that they went nowhere, a worker and way: what Linux' icmp_ratelimit has for all hosts together is
+    /// 1000.
+    static let answersPerSecond = 100
     /// Packets with a foreign source that a guest may send in a minute; then its session ends. A host whose address has just
     /// changed sends a few.
     static let exitForeignSources = 100

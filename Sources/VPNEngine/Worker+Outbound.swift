@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A worker's way from the TUN interface to the socket: read, divide, seal, send in trains; and what becomes of packets that are
-// too long for their path.
+// too long for their path, or are for nobody.
 
 import CLinux
 import Glibc
@@ -63,6 +63,7 @@ extension Worker {
             if plane.sender.hasExtras { sendFrames() }
         case .exceeds(let mtu): exceed(packet, mtu: mtu, now: now)
         case .staged(let slot, let wantSession): if wantSession { report(.wantSession(slot)) }
+        case .drop(.noRoute): refuse(packet, now: now)
         case .drop: break
         }
     }
@@ -76,7 +77,17 @@ extension Worker {
         outgoing.append(datagram, to: endpoint, trafficClass: trafficClass)
     }
 
-    // MARK: - Too long for the path
+    // MARK: - What does not go
+
+    /// Of a packet that no peer is responsible for. The rest of its piece goes to the same place.
+    @inline(never)
+    private mutating func refuse(_ packet: Range<Int>, now: Instant) {
+        plane.drops.add(.noRoute, reader.discard())
+        guard refusals.admit(now: now) else { return }
+        // SAFETY: it lies in the next free buffer still, which nobody else touches meanwhile.
+        let copy = unsafe MutableSpan(_unsafeStart: outgoing.memory, count: outgoing.size)
+        answer(copy, packet, mtu: nil)
+    }
 
     @inline(never)
     private mutating func exceed(_ packet: Range<Int>, mtu: Int, now: Instant) {
@@ -96,14 +107,16 @@ extension Worker {
         }
     }
 
-    private mutating func answer(_ packet: borrowing MutableSpan<UInt8>, _ range: Range<Int>, mtu: Int) {
+    /// - Parameter mtu: what the path carries; nil where there is none.
+    private mutating func answer(_ packet: borrowing MutableSpan<UInt8>, _ range: Range<Int>, mtu: Int?) {
         // SAFETY: as above, the other buffer.
         let memory = unsafe aside.memory(1)
         var message = unsafe MutableSpan(_unsafeStart: memory, count: aside.size)
-        guard
-            let length = PacketTooBig.write(about: packet, range, mtu: mtu, into: &message, at: Limits.headroom),
-            hasTunnel
-        else { return }
+        let written =
+            if let mtu {
+                PacketTooBig.write(about: packet, range, mtu: mtu, into: &message, at: Limits.headroom)
+            } else { PacketUnreachable.write(about: packet, range, into: &message, at: Limits.headroom) }
+        guard let length = written, hasTunnel else { return }
         unsafe answers.hold(message, Limits.headroom..<Limits.headroom + length, memory)
         // An answer that gets lost is given again for the next packet.
         _ = answers.write(&message, to: tunnel)

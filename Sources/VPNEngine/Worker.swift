@@ -29,6 +29,8 @@ struct Worker: ~Copyable, ThreadWork {
     /// A packet that its path does not carry, and what is said of it.
     let aside: BufferPool
     var answers: TunnelWriter
+    /// Of packets that are for nobody.
+    var refusals = AnswerRate()
 
     /// The kernel's send buffer is full: nothing is read from the TUN until there is room, so that senders slow down
     /// instead of losing packets here.

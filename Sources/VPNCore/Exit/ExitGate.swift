@@ -23,7 +23,7 @@ public struct ExitGate: Sendable {
     private let fence: ExitFence
     private let direction: Direction
     private var fragments = FragmentMemory()
-    private var told = (since: Instant.origin, count: 0)
+    private var told = AnswerRate()
 
     public init(_ fence: ExitFence, _ direction: Direction) {
         self.fence = fence
@@ -108,10 +108,7 @@ public struct ExitGate: Sendable {
     @inline(never)
     private mutating func refuse(_ now: Instant) -> ExitVerdict {
         guard direction == .outward else { return .refuse(isTold: false) }
-        if now.since(told.since) >= .seconds(1) { told = (now, 0) }
-        guard told.count < Limits.exitAnswersPerSecond else { return .refuse(isTold: false) }
-        told.count += 1
-        return .refuse(isTold: true)
+        return .refuse(isTold: told.admit(now: now))
     }
 }
 

@@ -121,6 +121,14 @@ struct NodePlan {
         _ configuration: NodeConfiguration, avoiding endpoints: [Endpoint], warnings: inout [String]
     ) -> [IPPrefix] {
         let prefixes = configuration.peers.flatMap(\.allowedIPs) + configuration.circuit.allowedIPs
+        // The kernel's own route, in its main table: a mark does not lead around that.
+        for prefix in configuration.tunnel.addresses.map(\.network) {
+            for endpoint in endpoints where prefix.contains(endpoint.address) {
+                warnings.append(
+                    "\(endpoint.text) is in \(prefix), the tunnel's own network: no datagram gets there but through the tunnel; "
+                        + "its endpoint must be an address outside")
+            }
+        }
         guard configuration.tunnel.table == nil else { return prefixes }
         var routes: [IPPrefix] = []
         for prefix in prefixes {

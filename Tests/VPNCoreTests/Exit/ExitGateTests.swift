@@ -191,7 +191,7 @@ import Testing
         var gate = try gate("accept tcp/*:443")
         var told = 0
         for _ in 0..<500 where judge(&gate, v4(tcp(to: 80))) == .refuse(isTold: true) { told += 1 }
-        #expect(told == Limits.exitAnswersPerSecond)
+        #expect(told == Limits.answersPerSecond)
         #expect(judge(&gate, v4(tcp(to: 80)), at: Self.now + .seconds(1)) == .refuse(isTold: true))
     }
 

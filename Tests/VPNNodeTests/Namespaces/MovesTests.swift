@@ -51,6 +51,37 @@ extension NamespaceTests {
             }
         }
 
+        @Test(
+            "Over IPv6 a peer that got another address is followed as well, and so is one that comes by the other family"
+        )
+        func anotherIPv6Address() throws {
+            try Stage.perform { stage in
+                let (a, b) = try stage.pair { $0.endpoint(.ipv6) }
+                try stage.reach(b.host.innerIPv4, from: a.host)
+                for (moving, other) in [(b, a), (a, b)] {
+                    let address = "fd99::2\(moving.host.number)"
+                    try moving.host.change(to: address)
+                    try stage.reach(other.host.innerIPv4, from: moving.host)
+                    try other.event("path.moved") { $0["endpoint"] == "[\(address)]:9000" }
+                    #expect(try stage.answers(moving.host.innerIPv4, from: other.host))
+                    #expect(try stage.answers(moving.host.innerIPv6, from: other.host))
+                }
+                #expect(a.events("session.established").count == 1 && a.events("session.ended").isEmpty)
+                // A network that loses IPv6, and an operator who says where else the peer is. While the old way answers it is kept.
+                a.configuration.peers[0].endpoint = b.host.endpoint(.ipv4)
+                try a.reload()
+                try a.host.ip(
+                    "-n", a.host.namespace, "-6", "address", "flush", "dev", DemoHost.cable, "scope", "global")
+                try stage.reach(b.host.innerIPv4, from: a.host, within: 60)
+                try DemoProcess.wait(60, for: "the way by IPv4") {
+                    _ = try stage.ping(a.host.innerIPv6, from: b.host, count: 1)
+                    return try stage.report(of: b).peers.first?.endpoint == "10.99.0.1:9000"
+                }
+                #expect(try stage.answers(a.host.innerIPv6, from: b.host))
+                #expect(try stage.answers(b.host.innerIPv6, from: a.host))
+            }
+        }
+
         @Test("Both ends that change their addresses at once meet again where a name leads")
         func aName() throws {
             try Stage.perform { stage in
@@ -125,10 +156,12 @@ extension NamespaceTests {
 }
 
 extension DemoHost {
-    /// Another outer IPv4 address instead of the one that it has.
+    /// Another outer address instead of the one of its family.
     fileprivate func change(to address: String) throws {
-        try ip("-n", namespace, "-4", "address", "flush", "dev", Self.cable)
-        try ip("-n", namespace, "address", "add", "\(address)/24", "dev", Self.cable)
+        let isV4 = !address.contains(":")
+        try ip("-n", namespace, isV4 ? "-4" : "-6", "address", "flush", "dev", Self.cable, "scope", "global")
+        let words = isV4 ? ["\(address)/24"] : ["\(address)/64", "nodad"]
+        try ip(["-n", namespace, "address", "add"] + words + ["dev", Self.cable])
     }
 }
 

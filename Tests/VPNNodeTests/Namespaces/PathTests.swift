@@ -43,29 +43,6 @@ extension NamespaceTests {
             return (a, b)
         }
 
-        /// Whether each of three packets of exactly so many bytes, which may not be fragmented, was answered.
-        private func passes(_ size: Int, to address: String, from host: DemoHost, _ stage: Stage) throws -> Bool {
-            let headers = address.contains(":") ? 48 : 28
-            let shape = ["-M", "do", "-s", "\(size - headers)"]
-            let command = [stage.tools.ping, "-n", "-c", "3", "-i", "0.2", "-W", "2"] + shape + [address]
-            let result = PingResult(try stage.run("ping", on: host, command).output)
-            return result.map { $0.sent == 3 && $0.received == 3 } ?? false
-        }
-
-        /// Bytes that arrived in a second of iperf3.
-        private func transfer(to address: String, of server: DemoHost, from client: DemoHost, _ stage: Stage) throws
-            -> Double
-        {
-            let listener = try stage.start(
-                "iperf3-server", on: server, [stage.tools.iperf3, "--server", "--one-off", "--forceflush"])
-            try DemoProcess.wait(20, for: "the iperf3 server") { listener.output.contains("listening on") }
-            let client = try stage.start(
-                "iperf3-client", on: client, [stage.tools.iperf3, "--client", address, "--time", "1", "--json"])
-            _ = try client.finish(within: 60)
-            listener.stop()
-            return ThroughputResult(client.outputBytes)?.bytes ?? 0
-        }
-
         @Test("A router that is narrow and silent is found out about, and everything passes")
         func blackHole() throws {
             guard FileManager.default.isExecutableFile(atPath: Self.nft) else {
@@ -77,9 +54,9 @@ extension NamespaceTests {
                 for node in [a, b] { try node.event("path.mtu") { $0["mtu"] == "\(Self.inner)" } }
                 for (from, to) in [(a, b), (b, a)] {
                     for address in [to.host.innerIPv4, to.host.innerIPv6] {
-                        #expect(try passes(Self.inner, to: address, from: from.host, stage), "\(address)")
-                        #expect(try !passes(Self.inner + 1, to: address, from: from.host, stage), "\(address)")
-                        #expect(try passes(Self.inner - 1, to: address, from: from.host, stage), "\(address)")
+                        #expect(try stage.passes(Self.inner, to: address, from: from.host), "\(address)")
+                        #expect(try !stage.passes(Self.inner + 1, to: address, from: from.host), "\(address)")
+                        #expect(try stage.passes(Self.inner - 1, to: address, from: from.host), "\(address)")
                     }
                     // What may be fragmented is, and arrives.
                     let large = [stage.tools.ping, "-n", "-c", "3", "-i", "0.2", "-W", "2", "-s", "4000"]
@@ -87,7 +64,7 @@ extension NamespaceTests {
                     #expect(PingResult(pings.output)?.received == 3)
                 }
                 for address in [b.host.innerIPv4, b.host.innerIPv6] {
-                    #expect(try transfer(to: address, of: b.host, from: a.host, stage) > 1e6, "TCP to \(address)")
+                    #expect(try stage.transfer(to: address, of: b.host, from: a.host) > 1e6, "TCP to \(address)")
                 }
                 #expect(a.events("session.established").count == 1)
                 for node in [a, b] { #expect(node.events("path.mtu").last?["mtu"] == "\(Self.inner)") }

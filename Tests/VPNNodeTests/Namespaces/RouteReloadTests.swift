@@ -11,12 +11,6 @@ import Testing
 extension NamespaceTests {
     @Suite("Reload")
     struct Reload {
-        private func hangUp(_ node: StageNode, reloaded number: Int) throws {
-            try node.writeConfiguration()
-            node.daemon?.send(SIGHUP)
-            try node.event("config.reloaded") { _ in node.events("config.reloaded").count >= number }
-        }
-
         private func kernelRoutes(_ node: StageNode) throws -> String {
             try node.host.ip("-n", node.host.namespace, "route", "show", "dev", DemoHost.interface)
                 + node.host.ip("-n", node.host.namespace, "-6", "route", "show", "dev", DemoHost.interface)
@@ -30,20 +24,20 @@ extension NamespaceTests {
                 let sessions = a.events("session.established").count
                 let before = a.configuration.peers
                 a.configuration.peers[0].allowedIPs += ["10.88.0.0/16", "fd88::/32"]
-                try hangUp(a, reloaded: 1)
+                try a.reload()
                 #expect(try kernelRoutes(a).contains("10.88.0.0/16") && kernelRoutes(a).contains("fd88::/32"))
                 #expect(try stage.answers(b.host.innerIPv4, from: a.host))
                 a.configuration.peers = before
-                try hangUp(a, reloaded: 2)
+                try a.reload()
                 #expect(try !kernelRoutes(a).contains("10.88.0.0/16") && !kernelRoutes(a).contains("fd88::/32"))
                 #expect(try stage.answers(b.host.innerIPv4, from: a.host))
                 #expect(a.events("session.established").count == sessions)
                 a.configuration.peers = []
-                try hangUp(a, reloaded: 3)
+                try a.reload()
                 try b.event("session.ended") { $0["reason"] == "closed_by_peer" }
                 #expect(try stage.ping(b.host.innerIPv4, from: a.host)?.received == 0)
                 a.configuration.peers = before
-                try hangUp(a, reloaded: 4)
+                try a.reload()
                 try stage.reach(b.host.innerIPv4, from: a.host)
             }
         }

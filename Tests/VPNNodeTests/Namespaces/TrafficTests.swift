@@ -21,27 +21,12 @@ extension NamespaceTests {
                     #expect(try stage.answers(to.host.innerIPv6, from: from.host), "\(from.name) IPv6")
                 }
                 for address in [b.host.innerIPv4, b.host.innerIPv6] {
-                    #expect(try transfer(to: address, of: b.host, from: a.host, stage) > 0, "TCP to \(address)")
+                    #expect(try stage.transfer(to: address, of: b.host, from: a.host) > 0, "TCP to \(address)")
                 }
                 let session = try a.event("session.established") { $0["role"] == "initiator" }
                 let endpoint = session["endpoint"] ?? ""
                 #expect(endpoint == b.host.endpoint(outer))
             }
-        }
-
-        /// Bytes that arrived in a second of iperf3.
-        private func transfer(to address: String, of server: DemoHost, from client: DemoHost, _ stage: Stage) throws
-            -> Double
-        {
-            let listener = try stage.start(
-                "iperf3-server", on: server, [stage.tools.iperf3, "--server", "--one-off", "--forceflush"])
-            try DemoProcess.wait(20, for: "the iperf3 server") { listener.output.contains("listening on") }
-            let client = try stage.start(
-                "iperf3-client", on: client,
-                [stage.tools.iperf3, "--client", address, "--time", "1", "--json"])
-            _ = try client.finish(within: 60)
-            listener.stop()
-            return ThroughputResult(client.outputBytes)?.bytes ?? 0
         }
     }
 }
