@@ -162,7 +162,12 @@ extension Threads {
             }
             let writer = try WorkerThread(name: "writer") { for packet in packets { a.pipe.write(packet) } }
             var wrong = 0
-            for packet in packets where b.pipe.read() != packet { wrong += 1 }
+            for packet in packets {
+                let found = b.pipe.read()
+                if found != packet { wrong += 1 }
+                // Each one that never comes would be waited for.
+                if found == nil { break }
+            }
             writer.join()
             #expect(wrong == 0)
             a.close()
