@@ -20,9 +20,6 @@ enum HostNumbers {
     /// With the interface's name behind it.
     static let innerTable = "pqvpn_inner_"
 
-    /// 1: an ARP request is answered by the interface that has the address, and by no other.
-    static let arpSetting = "/proc/sys/net/ipv4/conf/all/arp_ignore"
-
     /// Seconds for a tool to end: they do in milliseconds, and a lock of the kernel's may take a moment.
     static let toolSeconds = 20.0
     /// Seconds for a daemon to say goodbye before it is killed.

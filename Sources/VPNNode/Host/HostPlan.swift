@@ -45,7 +45,7 @@ struct HostPlan: Sendable {
         if tunnel.isEnabled {
             // Who knows the inner address knows which host of a network is behind it. Neighbour discovery has no such fault.
             if surroundings.answersForAll {
-                steps.insert(HostStep("answers to ARP", .setting(HostNumbers.arpSetting, "1")), at: 0)
+                steps.insert(HostStep("answers to ARP", .setting(places.arpSetting, "1")), at: 0)
             }
             if surroundings.hasFilter {
                 let own = tunnel.addresses + (configuration.exit.isOpen ? configuration.exit.addresses : [])

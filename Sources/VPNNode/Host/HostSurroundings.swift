@@ -10,6 +10,8 @@ public struct HostPlaces: Sendable {
     public var resolverFile: String
     /// Where profiles are.
     public var profiles: String
+    /// 1: an ARP request is answered by the interface that has the address, and by no other.
+    var arpSetting = "/proc/sys/net/ipv4/conf/all/arp_ignore"
     /// Seconds that a command waits for another one that is at work: at boot several units come at once.
     public var patience = 30.0
 
@@ -51,7 +53,7 @@ struct HostSurroundings: Sendable {
         // The kernel takes the larger of the two; "default" is what new interfaces will have.
         let all = filter("all")
         hasStrictFilter = interfaces.contains { $0 != "all" && $0 != "lo" && max(all, filter($0)) == 1 }
-        answersForAll = (try? KernelSetting.read(HostNumbers.arpSetting)) == "0"
+        answersForAll = (try? KernelSetting.read(places.arpSetting)) == "0"
         hasFilter = tools.find("nft") != nil
         hasResolvectl = tools.find("resolvectl") != nil
         let resolvconf = tools.find("resolvconf")

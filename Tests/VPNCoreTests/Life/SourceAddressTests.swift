@@ -67,10 +67,11 @@ import VPNTesting
         let scenario = Scenario(seed: 8)
         #expect(scenario.connect(within: .seconds(5)))
         #expect(scenario.carriesTraffic())
+        #expect(sources(scenario) == [Scenario.bobEndpoint])
         scenario.bob.interfaces = [Self.preferred]
         #expect(scenario.carriesTraffic(10))
         scenario.network.run(for: .seconds(2))
-        #expect(scenario.alice.carrier(of: 0) == .udp(Self.preferred))
+        #expect(sources(scenario).contains(Self.preferred))
         #expect(scenario.carriesTraffic(20))
     }
 

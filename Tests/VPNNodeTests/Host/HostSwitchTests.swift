@@ -50,6 +50,8 @@ import Testing
                 state: scratch.file("state"), resolverFile: scratch.file("resolv.conf"),
                 profiles: scratch.file("profiles"))
             places.patience = patience
+            // Where a test wants none of it, there is no such file.
+            places.arpSetting = scratch.file("arp_ignore")
             return places
         }
 
@@ -114,9 +116,16 @@ import Testing
     @Test func upAndDownAreMirrors() throws {
         try withHost { host in
             try host.profile("x", "lockdown: true")
+            try host.scratch.write("0\n", to: "arp_ignore")
+            func arpSetting() throws -> String {
+                try String(contentsOfFile: host.scratch.file("arp_ignore"), encoding: .utf8)
+            }
             let report = try host.up("x")
             #expect(try JSONSchema("up").faults(in: report.json) == [])
-            #expect(report.lockdown && report.changes.prefix(2) == ["fence of inner addresses", "rule -4 28785"])
+            #expect(
+                report.lockdown
+                    && report.changes.prefix(3) == ["fence of inner addresses", "answers to ARP", "rule -4 28785"])
+            #expect(try arpSetting() == "1\n")
             #expect(host.states == ["lockdown.json", "profile-x.json"])
             #expect(host.resolver.contains("nameserver 10.77.0.2"))
             let told = host.told()
@@ -124,6 +133,7 @@ import Testing
             let former = try host.host.down(nil)
             #expect(try JSONSchema("down").faults(in: former.json) == [])
             #expect(host.states == [] && host.resolver == "nameserver 192.0.2.1\n")
+            #expect(try arpSetting() == "0\n")
             let back = host.told()
             #expect(back.last == "nft -f -" && told[1] == "nft -f -")
             #expect(

@@ -69,7 +69,7 @@ extension NamespaceTests {
                     return try neighbour.ip(["-n", neighbour.namespace, "neigh", "show", inner]).contains("lladdr")
                 }
                 func set(_ value: Int) throws {
-                    try client.tool(["/bin/sh", "-c", "echo \(value) > \(HostNumbers.arpSetting)"])
+                    try client.tool(["/bin/sh", "-c", "echo \(value) > \(HostPlaces().arpSetting)"])
                 }
                 try set(0)
                 try DemoProcess.wait(10, for: "all addresses") {
@@ -86,7 +86,7 @@ extension NamespaceTests {
                 try set(1)
                 try client.run("down")
                 #expect(try client.snapshot() == before)
-                #expect(try client.tool(["cat", HostNumbers.arpSetting]).hasPrefix("0"))
+                #expect(try client.tool(["cat", HostPlaces().arpSetting]).hasPrefix("0"))
             }
         }
     }
