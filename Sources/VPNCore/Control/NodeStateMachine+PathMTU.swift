@@ -9,7 +9,10 @@ extension NodeStateMachine {
         let ceiling = min(Int(parameters.mtu), peerMTU, room)
         // A peer that takes no packets of any use is its own affair.
         guard ceiling >= Limits.smallestInnerMTU else { return }
-        if let path = peers[slot]?.path, path.carrier == carrier, path.search.ceiling == ceiling { return }
+        if let path = peers[slot]?.path, path.search.ceiling == ceiling, path.leads(over: carrier) {
+            peers[slot]?.path?.carrier = carrier
+            return
+        }
         let search = PathMTUSearch(
             ceiling: ceiling, isV4: carrier.endpoint?.isV4 ?? true, narrows: !parameters.padding.hidesSizes, now: now)
         peers[slot]?.path = PeerPath(carrier: carrier, told: search.current, search: search)
@@ -84,7 +87,13 @@ extension NodeStateMachine {
 
 /// A peer's path: what carries it, the search, and what the packet workers were told.
 struct PeerPath {
-    let carrier: Carrier
+    var carrier: Carrier
     @Short var told: Int
     var search: PathMTUSearch
+
+    /// Whether what is known of it is known of a carrier, too: it is the same, whether or not either is bound to an address of this
+    /// host.
+    func leads(over other: Carrier) -> Bool {
+        carrier == other || carrier.isHeard(as: other) || other.isHeard(as: carrier)
+    }
 }

@@ -94,6 +94,7 @@ extension NodeStateMachine {
     public mutating func letRoutesChoose(_ slot: PeerSlot) {
         guard let carrier = peers[slot]?.carrier, carrier != carrier.fromAnyAddress else { return }
         peers[slot]?.carrier = carrier.fromAnyAddress
+        if peers[slot]?.path?.carrier == carrier { peers[slot]?.path?.carrier = carrier.fromAnyAddress }
         push(.dataPlane(.move(slot, carrier.fromAnyAddress)))
         moveFirstPatch(slot, to: carrier.fromAnyAddress)
     }

@@ -75,6 +75,21 @@ import VPNTesting
         #expect(scenario.carriesTraffic(20))
     }
 
+    /// Who was called and calls the next time goes the same way, and knows what it carries.
+    @Test func whatIsKnownOfThePathStays() {
+        let scenario = Scenario(seed: 10)
+        #expect(scenario.connect(within: .seconds(5)))
+        scenario.network.run(for: .seconds(30))
+        for host in [scenario.bob, scenario.alice, scenario.bob] {
+            let (begin, before) = (scenario.network.capture.count, host.confirmedSessions.count)
+            scenario.network.renew(0, at: host)
+            scenario.network.run(for: .seconds(10))
+            #expect(host.confirmedSessions.count == before + 1)
+            let probed = scenario.network.capture[begin...].contains { $0.datagram.bytes.count > 1300 }
+            #expect(!probed)
+        }
+    }
+
     /// Answers that come to an address which a host has only since its question.
     @Test func aCallerThatMovesIsAnswered() {
         let scenario = scenario(9)
