@@ -372,7 +372,7 @@ public final class VirtualHost {
                 machine.settle(claim, redeem?(claim) ?? .refused(.unknown), now: now)
             case .emit(let event):
                 events.append((now, event))
-                if let (slot, carrier) = event.chosen, isUsual(carrier) { machine.letRoutesChoose(slot) }
+                if let (slot, carrier) = event.chosen, isUsual(carrier) { machine.letRoutesChoose(slot, over: carrier) }
             }
         }
         while let (datagram, carrier) = plane.nextFrame() { carry(datagram, carrier, now: now, send: send) }

@@ -90,9 +90,9 @@ extension NodeStateMachine {
     }
 
     /// A peer that is answered from the address which routes would choose anyway is bound to none: where routes change, what is sent
-    /// to it follows.
-    public mutating func letRoutesChoose(_ slot: PeerSlot) {
-        guard let carrier = peers[slot]?.carrier, carrier != carrier.fromAnyAddress else { return }
+    /// to it follows. Nothing where it is sent to over another carrier by now.
+    public mutating func letRoutesChoose(_ slot: PeerSlot, over carrier: Carrier) {
+        guard peers[slot]?.carrier == carrier, carrier != carrier.fromAnyAddress else { return }
         peers[slot]?.carrier = carrier.fromAnyAddress
         if peers[slot]?.path?.carrier == carrier { peers[slot]?.path?.carrier = carrier.fromAnyAddress }
         push(.dataPlane(.move(slot, carrier.fromAnyAddress)))

@@ -305,7 +305,7 @@ public actor Node {
             keepRelays(after: event, now: MonotonicClock.now)
             heed(event, now: MonotonicClock.now)
             if let (slot, carrier) = event.chosen, engine.isUsual(carrier, mark: configuration.network.mark) {
-                machine.letRoutesChoose(slot)
+                machine.letRoutesChoose(slot, over: carrier)
             }
             switch event {
             case .circuit(let event): followLease(event)

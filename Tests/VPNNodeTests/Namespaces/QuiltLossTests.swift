@@ -31,18 +31,11 @@ extension NamespaceTests {
             """
 
         private struct Interface: Decodable {
-            struct Counts: Decodable {
-                struct Direction: Decodable {
-                    var bytes: Int
-                    var packets: Int
-                }
-                var tx: Direction
-            }
-            var stats64: Counts
+            var stats64: InterfaceCounts
         }
 
         /// What left by a cable since it was made.
-        private func left(_ host: DemoHost, _ cable: String) throws -> Interface.Counts.Direction {
+        private func left(_ host: DemoHost, _ cable: String) throws -> InterfaceCounts.Direction {
             let text = try host.ip("-n", host.namespace, "-s", "-j", "link", "show", "dev", cable)
             let interfaces = try JSONDecoder().decode([Interface].self, from: Data(text.utf8))
             return try #require(interfaces.first).stats64.tx
