@@ -23,7 +23,17 @@ final class Scratch: Sendable {
 
     @discardableResult
     func write(_ text: String, to name: String, mode: Int = 0o600) throws -> String {
-        try Data(text.utf8).write(to: URL(fileURLWithPath: file(name)))
+        let isProgram = mode & 0o111 != 0
+        let written = isProgram ? "\(name).text" : name
+        try Data(text.utf8).write(to: URL(fileURLWithPath: file(written)))
+        if isProgram {
+            // A child that another test starts meanwhile holds all files that are open here until it is another program, and the kernel
+            // runs nothing that somebody has open for writing: a copy that no file of this process was ever open to.
+            guard try Program.launch(["/bin/cp", file(written), file(name)], in: self).status == 0 else {
+                throw CocoaError(.fileWriteUnknown)
+            }
+            try FileManager.default.removeItem(atPath: file(written))
+        }
         try setMode(mode, of: name)
         return file(name)
     }
