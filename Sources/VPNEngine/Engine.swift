@@ -81,7 +81,8 @@ public final class Engine: Sendable {
         _ configuration: EngineConfiguration, socket: consuming UDPSocket, tunnel: consuming TunDevice,
         interface: NetworkInterface?, onWake: @escaping @Sendable () -> Void
     ) throws(EngineError) {
-        events = EventMailbox(capacity: configuration.eventCapacity, onWake: onWake)
+        events = EventMailbox(
+            capacity: configuration.eventCapacity, share: max(1, configuration.eventCapacity / 8), onWake: onWake)
         latestInterface = Guarded(interface)
         wantedOffloads = configuration.offloads
         offloads = socket.facts.offloads.union(tunnel.offloads)

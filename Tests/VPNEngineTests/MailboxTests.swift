@@ -17,7 +17,7 @@ extension Threads {
         private let carrier = Carrier.udp(Fixture.loopback)
 
         @Test func aFloodOfStrangersDisplacesNothingElse() {
-            let box = EventMailbox(capacity: 3, onWake: {})
+            let box = EventMailbox(capacity: 3, share: 3, onWake: {})
             let (session, _) = Fixture.sessionPair()
             for number in 0..<10 { #expect(box.post(.datagram([UInt8(number)], carrier)) == (number < 3)) }
             for number in 0..<10 { #expect(box.post(.control(session, .keepalive, [], carrier)) == (number < 3)) }
@@ -37,9 +37,21 @@ extension Threads {
             #expect(box.post(.datagram([9], carrier)) && box.post(.wantSession(1)))
         }
 
+        @Test func oneSessionLeavesRoomForTheFramesOfOthers() {
+            let box = EventMailbox(capacity: 8, share: 2, onWake: {})
+            let (one, other) = Fixture.sessionPair()
+            for _ in 0..<2 {
+                for number in 0..<10 { #expect(box.post(.control(one, .end, [], carrier)) == (number < 2)) }
+                for number in 0..<10 { #expect(box.post(.control(other, .keepalive, [], carrier)) == (number < 2)) }
+                #expect(box.post(.wantSession(0)))
+                #expect(box.drain().count == 5)
+            }
+        }
+
         @Test func theNodeIsWokenOncePerDrain() {
             let wakes = Count()
-            let box = EventMailbox(capacity: 100, onWake: { wakes.value.wrappingAdd(1, ordering: .relaxed) })
+            let box = EventMailbox(
+                capacity: 100, share: 100, onWake: { wakes.value.wrappingAdd(1, ordering: .relaxed) })
             box.wakeNode()
             #expect(wakes.value.load(ordering: .relaxed) == 0)
             for _ in 0..<10 {
