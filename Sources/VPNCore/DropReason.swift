@@ -103,7 +103,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
 
     // MARK: Circuits (§8)
 
-    /// An EXTEND, EXTENDED, RELAY or END of another length or with reserved bytes.
+    /// An EXTEND, EXTENDED, RELAY or END of another length or with reserved bytes; more datagrams in each other than circuits have hops.
     case circuitMalformed
     /// Of a circuit that is not, or not any more.
     case circuitUnknown

@@ -226,6 +226,11 @@ public enum Limits {
     /// §9: circuits live 8 to 12 min; then another one takes over.
     static let circuitLife = TimeSpan.seconds(480)
     static let circuitLifeSpread = TimeSpan.seconds(240)
+    /// A hop's session lives at least so long: a path needs no other end than its own. A hop could have its client draw other relays
+    /// every few seconds otherwise, until one of its own lies next to the client's guard.
+    static let hopLifetime = circuitLife + circuitLifeSpread + circuitDrain
+    /// What a relay or exit tells its guests at least: paths are replaced when half of it is over.
+    static let guestLifetime = TimeSpan.seconds(1440)
     /// A replaced path takes what is under way so long: twice the grace of the sessions in it.
     static let circuitDrain = TimeSpan.seconds(10)
     /// Before a replacement that failed is tried again; doubles each time, up to two minutes.
@@ -257,6 +262,9 @@ public enum Limits {
     static let relayRoom = TimeSpan.milliseconds(2)
     /// Callers by circuits at a time; 5.5 KB each.
     static let guests = 4096
+    /// ENDs of one peer that are looked into in a second, of circuits that end here or nowhere: each is looked for among all peers. What
+    /// is left over goes as whatever is idle.
+    static let endsPerSecond = 256
     /// EXTENDs of one client in a minute, repeats not counted: one a second is ten times what 64 circuits of 10 min need.
     static let extendsPerMinute = 60
     /// Handshakes that one link brings in a minute: two cores make more than that in 4 s.
@@ -415,6 +423,8 @@ public enum Limits {
     static let directoryPages = 64
     /// Bytes of answers to one node in a minute: 50 descriptors. More is asked for again later.
     static let directoryBytesPerMinute = 512 << 10
+    /// Of them, what a question takes at least: its answer is looked for among thousands.
+    static let directoryQuestionCost = 256
     /// A question is said again after these times, and then left.
     static let exchangeRepeats: [TimeSpan] = [.seconds(1), .seconds(2), .seconds(4)]
     /// Before a relay that stopped answering is asked anew; and what a descriptor's check may take.

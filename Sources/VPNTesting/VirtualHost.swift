@@ -52,6 +52,8 @@ public final class VirtualHost {
     public var jobDurations: [CryptoJob.Kind: TimeSpan] = [:]
     /// How many jobs run at once, the others waiting for their turn; nil: all that there are.
     public var processors: Int? { didSet { busyUntil = Array(repeating: .origin, count: processors ?? 0) } }
+    /// What a hostile node makes of its public-key work.
+    public var alterJob: ((CryptoJob) -> CryptoJob)?
     /// Nobody runs its jobs, as where a pool is full.
     public var refusesJobs = false
     private var busyUntil: [Instant] = []
@@ -235,7 +237,7 @@ public final class VirtualHost {
             let job = jobs.remove(at: next).job
             jobsRun += 1
             jobsBySecond[now.nanoseconds / 1_000_000_000, default: 0] += 1
-            machine.jobFinished(job.perform(with: cryptography), now: now)
+            machine.jobFinished((alterJob?(job) ?? job).perform(with: cryptography), now: now)
             drain(now: now, send: send)
         }
         keepTime(now: now, send: send)

@@ -11,7 +11,7 @@ public enum CircuitFailure: Error, Hashable, Sendable {
     case refused(ExtendRefusal)
     /// The relay before said nothing for 8 s.
     case noAnswer
-    /// The hop's handshake took too long.
+    /// The hop's handshake took too long, or brought a session that ends too early for a circuit.
     case handshake
     /// The hop's session is gone.
     case lost

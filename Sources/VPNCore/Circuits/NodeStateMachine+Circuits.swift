@@ -346,6 +346,18 @@ extension NodeStateMachine {
         }
     }
 
+    /// A hop's session would not last for a circuit.
+    mutating func refuseHop(_ slot: PeerSlot, now: Instant) {
+        drop(.handshakeRefused)
+        abandonInitiation(slot)
+        for number in circuits.paths.keys.sorted() {
+            guard let path = circuits.paths[number], let hop = path.slots.firstIndex(of: slot),
+                path.machine.stage == .greeting(hop: hop)
+            else { continue }
+            pathFailed(number, hop: hop, .handshake, tells: true, now: now)
+        }
+    }
+
     // MARK: - Sessions and time
 
     /// A peer got a session, or lost one.

@@ -182,14 +182,13 @@ extension NodeStateMachine {
             return pathFailed(origin.path, hop: origin.hop, .ended(message.reason), tells: false, now: now)
         }
         if let circuit = relay.circuit(at: place) { return end(circuit, message.reason, except: place, now: now) }
-        let isPatch = forgetPatches(on: place)
-        let guests = peers.values.filter { peer in peer.isGuest && peer.ring.all.contains { $0.session.place == place }
-        }
-        if guests.isEmpty {
-            if !isPatch { drop(.circuitUnknown) }
-            return
-        }
-        for guest in guests.sorted(by: { $0.slot < $1.slot }) {
+        // Whoever ends has to be looked for among all peers.
+        guard relay.admitEnd(from: slot, now: now) else { return drop(.circuitUnknown) }
+        let slots = peers.slots { $0.isOn(place) }
+        guard !slots.isEmpty else { return drop(.circuitUnknown) }
+        forgetPatches(on: place, of: slots)
+        for slot in slots {
+            guard let guest = peers[slot] else { continue }
             for held in guest.ring.all where held.session.place == place {
                 // §9: other circuits carry it, too.
                 if carriesElsewhere(held, guest) { continue }

@@ -200,20 +200,17 @@ extension NodeStateMachine {
         }
     }
 
-    /// Patches of guests that came by this circuit go with it. False where there are none.
-    mutating func forgetPatches(on place: CircuitPlace) -> Bool {
-        var isOne = false
-        for slot in peers.keys.sorted() {
-            guard let peer = peers[slot], peer.isGuest else { continue }
+    /// Patches of guests that came by this circuit go with it.
+    mutating func forgetPatches(on place: CircuitPlace, of slots: [PeerSlot]) {
+        for slot in slots {
+            guard let peer = peers[slot] else { continue }
             for (index, making) in peer.quilts.sorted(by: { $0.key < $1.key }) {
                 for number in making.guests.keys.sorted() {
                     let carrier = making.quilt.withState { $0.patches[number]?.carrier }
                     guard carrier == .circuit(place) else { continue }
                     forget(patch: number, of: index, slot: slot)
-                    isOne = true
                 }
             }
         }
-        return isOne
     }
 }

@@ -64,6 +64,8 @@ struct RelayStateMachine {
     private var counts: [PeerSlot: (asClient: Int, asLink: Int)] = [:]
     /// EXTENDs of the last minute.
     private var extends: [PeerSlot: [Instant]] = [:]
+    /// ENDs of circuits that do not pass through here, in this second.
+    private var ends: (second: UInt64, counts: [PeerSlot: Int]) = (0, [:])
     /// Of what is limited; of all circuits where no peer is named.
     private var wholeAllowance: RelayAllowance?
     private var clientAllowances: [PeerSlot: RelayAllowance] = [:]
@@ -127,6 +129,14 @@ struct RelayStateMachine {
         let isLinkFull = link.flatMap { counts[$0] }.map { $0.asLink >= policy.circuitsPerLink } ?? false
         return circuits.count < policy.circuits && (counts[client]?.asClient ?? 0) < policy.circuitsPerClient
             && !isLinkFull
+    }
+
+    /// Whether an END of a circuit that does not pass through here is looked into.
+    mutating func admitEnd(from slot: PeerSlot, now: Instant) -> Bool {
+        let second = now.nanoseconds / 1_000_000_000
+        if ends.second != second { ends = (second, [:]) }
+        ends.counts[slot, default: 0] += 1
+        return ends.counts[slot, default: 0] <= Limits.endsPerSecond
     }
 
     /// Once a minute: whoever asks too much must not fill a log.

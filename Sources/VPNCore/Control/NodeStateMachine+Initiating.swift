@@ -48,11 +48,11 @@ extension NodeStateMachine {
         // Without keys only a first contact remains, or somebody pinned behind a bootstrap entry.
         guard keys != nil || trust.policy.trustsOnFirstUse || peer.configuration.isBootstrap else { return }
         peer.retry = nil
-        // Where the first patch is down, another one still goes there.
-        if peer.isDirect, let way = livePatch(peer), way.patch != 0 {
-            peer.calling = way.carrier
+        // Where the first patch is down, another one still goes there. What an earlier attempt went by may be no way by now.
+        if peer.isDirect {
+            peer.calling = livePatch(peer).flatMap { $0.patch == 0 ? nil : $0.carrier }
             // It is good for the address that it was given to.
-            peer.token = nil
+            if peer.calling != nil { peer.token = nil }
         }
         let index = freshIndex(for: .initiation(slot))
         peer.initiation = InitiatorStateMachine(
@@ -187,6 +187,7 @@ extension NodeStateMachine {
         guard var peer = peers[slot], let machine = peer.initiation else { return }
         indices[machine.index] = nil
         peer.initiation = nil
+        if peer.isDirect { peer.calling = nil }
         peer.failures += 1
         peer.pendingPin = nil
         let doublings = min(peer.failures - 1, 5)

@@ -69,7 +69,8 @@ extension NodeStateMachine {
 
     /// Tells the packet workers what may go to a peer: what every way there carries.
     mutating func limitPackets(_ slot: PeerSlot) {
-        guard let own = peers[slot]?.path?.told else { return }
+        guard let peer = peers[slot], let own = peer.path?.told else { return }
+        for making in peer.quilts.values { making.quilt.withState { $0.limitFirst(mtu: own) } }
         push(.dataPlane(.limit(slot, mtu: quiltMTU(slot).map { min($0, own) } ?? own)))
     }
 

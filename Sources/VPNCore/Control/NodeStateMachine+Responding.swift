@@ -209,7 +209,7 @@ extension NodeStateMachine {
                     signer: signer, opened: opened, pinnedKeys: pinnedKeys, senderIndex: index,
                     offers: parameters.offers,
                     token: token, mtu: parameters.mtu, keepaliveSeconds: 0,
-                    lifetimeSeconds: UInt32(parameters.rekeyInterval.nanoseconds / 1_000_000_000),
+                    lifetimeSeconds: UInt32(lifetime(isGuest: standing == .guest).nanoseconds / 1_000_000_000),
                     preshared: PresharedKeys(configured: configured, chained: chained),
                     capabilities: standing == .guest ? [] : parameters.capabilities,
                     acceptsPartial: trust.acceptsPartial(opened.payload.peerID))),
@@ -247,12 +247,6 @@ extension NodeStateMachine {
                 configuration, isConfigured: false, identity: id, place: standing == .guest ? .guest : .direct)
             strangers.append(place)
         }
-        bind(place, to: id)
-        // Whoever comes by an invitation is pinned when that is used up, which is the operator's business on disk.
-        if standing == .firstUse, invitation == nil {
-            let name = peers[place]?.name ?? ""
-            peers[place]?.pendingPin = PinnedPeer(keys: composed.initiator, name: name, origin: .firstUse)
-        }
         guard
             let shape = FragmentShape.fitting(
                 total: composed.message.count, datagram: entry.datagramSize, overhead: S2Fragment.overhead)
@@ -268,6 +262,13 @@ extension NodeStateMachine {
         else {
             inbound.setStage(.ignored, of: key, until: now + Limits.answerLifetime)
             return drop(.nextSessionYoung)
+        }
+        // Not before: the session that waits for its first packet may be somebody else's.
+        bind(place, to: id)
+        // Whoever comes by an invitation is pinned when that is used up, which is the operator's business on disk.
+        if standing == .firstUse, invitation == nil {
+            let name = peers[place]?.name ?? ""
+            peers[place]?.pendingPin = PinnedPeer(keys: composed.initiator, name: name, origin: .firstUse)
         }
         if let invitation {
             peers[place]?.ring.next?.claim = InvitationClaim(

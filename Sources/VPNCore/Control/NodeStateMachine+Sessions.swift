@@ -12,12 +12,15 @@ extension NodeStateMachine {
         now: Instant
     ) {
         guard var peer = peers[slot], let carrier = peer.calling ?? peer.carrier else { return }
+        if peer.isHop, TimeSpan.seconds(Int(opened.payload.lifetime)) < Limits.hopLifetime {
+            return refuseHop(slot, now: now)
+        }
         peer.initiation = nil
         peer.calling = nil
         peer.carrier = carrier
         peer.failures = 0
         peer.retry = nil
-        if peer.isDirect { peer.token = opened.payload.token }
+        if peer.isDirect { peer.token = opened.payload.usableToken }
         peer.unansweredSince = nil
         peer.missedKeepalives = 0
         peer.isDown = false
@@ -75,7 +78,8 @@ extension NodeStateMachine {
             isDegraded: composed.grade == .degraded,
             speaksDirectory: Capabilities(rawValue: opened.payload.capabilities).contains(.directory))
         var held = hold(
-            session, summary, lifetime: parameters.rekeyInterval, leaves: secrets.nextKey, mixed: composed.usedKey,
+            session, summary, lifetime: lifetime(isGuest: peer.isGuest), leaves: secrets.nextKey,
+            mixed: composed.usedKey,
             now: now)
         if peer.isDirect { held.chained = (composed.usedKey, secrets.nextKey) }
         peers[slot]?.ring.next = held
@@ -102,6 +106,11 @@ extension NodeStateMachine {
             id: secrets.sessionID, localIndex: localIndex, remoteIndex: remoteIndex, peer: slot, role: role,
             cipher: secrets.cipher, sendKeys: secrets.ratchet(of: role), receiveKeys: secrets.ratchet(of: role.other),
             counterStart: start, isConfirmed: false, establishedAt: now, place: carrier.place)
+    }
+
+    /// How long a session lives that this node answers.
+    func lifetime(isGuest: Bool) -> TimeSpan {
+        isGuest ? max(parameters.rekeyInterval, Limits.guestLifetime) : parameters.rekeyInterval
     }
 
     private mutating func hold(

@@ -283,6 +283,7 @@ public struct NodeStateMachine: ~Copyable {
         for _ in 0..<Limits.circuitHops {
             guard case .circuit(let place) = carrier else { return push(.transmit(datagram, carrier)) }
             guard let outer = peers[place.outer], let session = outer.ring.current?.session, let next = outer.carrier,
+                datagram.count <= Limits.largestPayload - Limits.circuitID,
                 let sealed = session.sealFrame(
                     type: .relay, payload: RelayMessage.encoded(id: place.id, datagram: datagram), now: now)
             else { break }

@@ -90,6 +90,16 @@ struct Peer {
     var isHop: Bool { if case .hop = place { true } else { false } }
     var isGuest: Bool { if case .guest = place { true } else { false } }
 
+    /// Whether it is a guest with a session or a patch on a circuit.
+    func isOn(_ place: CircuitPlace) -> Bool {
+        guard isGuest else { return false }
+        if ring.all.contains(where: { $0.session.place == place }) { return true }
+        return quilts.values.contains { making in
+            !making.guests.isEmpty
+                && making.quilt.withState { state in state.patches.contains { $0?.carrier == .circuit(place) } }
+        }
+    }
+
     var isSuspect: Bool {
         guard let suspected else { return false }
         return (ring.current?.session.lastReceived ?? .origin) < suspected

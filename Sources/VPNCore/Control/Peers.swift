@@ -52,6 +52,13 @@ struct Peers {
         return nil
     }
 
+    /// All that are like this, by slot.
+    func slots(where isWanted: (borrowing Peer) -> Bool) -> [PeerSlot] {
+        var slots: [PeerSlot] = []
+        for (slot, place) in places where isWanted(place.peer!) { slots.append(slot) }
+        return slots.sorted()
+    }
+
     @discardableResult
     mutating func removeValue(forKey slot: PeerSlot) -> Peer? { remove(slot) }
 

@@ -37,11 +37,15 @@ extension InboundPlane {
         return arrive(&buffer, datagram, on: place, now: now)
     }
 
-    /// The verdict on a datagram that came on a circuit. As deep as 40 bytes a layer go into a datagram, and no deeper than
-    /// sessions were made.
+    /// The verdict on a datagram that came on a circuit. As deep as circuits have hops: a patch of a session may be any circuit, that
+    /// session's own as well, and all of a datagram that lies in another is opened again for each layer.
     mutating func arrive(
         _ buffer: inout MutableSpan<UInt8>, _ datagram: Range<Int>, on place: CircuitPlace, now: Instant
     ) -> InboundVerdict {
+        layers += 1
+        guard layers <= Limits.circuitHops else {
+            return InboundVerdict(outcome: drop(.circuitMalformed), place: place)
+        }
         let header: OuterHeader
         switch OuterHeader.decode(buffer, datagram) {
         case .header(let decoded): header = decoded
@@ -64,6 +68,10 @@ extension InboundPlane {
         if entry.isQuilted {
             let home = Int(header.receiverIndex % UInt32(workers))
             guard home == worker else {
+                // Once is enough for what honest ends send, and often would be layers without end.
+                if case .circuit? = carrier {
+                    return InboundVerdict(outcome: drop(.circuitMalformed), place: place)
+                }
                 return InboundVerdict(
                     outcome: .passOn(datagram, to: home, trafficClass: congestion.field), place: place)
             }

@@ -96,7 +96,7 @@ public struct InboundPlane {
 
     /// What is left of the train, and how it came.
     private var rest: Train?
-    private var carrier: Carrier?
+    private(set) var carrier: Carrier?
     private(set) var congestion = CongestionMark.none
     /// The datagrams that were opened together, the next of them to tell, and the session they are of.
     private var opened = OpenedTrain()
@@ -109,6 +109,8 @@ public struct InboundPlane {
     private var bytesFromElsewhere = 0
     /// A datagram in the datagram that was told last.
     var peeling: (datagram: Range<Int>, place: CircuitPlace)?
+    /// Datagrams in each other that were opened for the verdict that is next.
+    var layers = 0
 
     /// - Parameters:
     ///   - mtu: the longest inner packet, in bytes, to a peer of whose path nothing is known.
@@ -208,6 +210,7 @@ public struct InboundPlane {
             if let verdict = open(&buffer, train, now: now) { return verdict }
         }
         guard let session else { return nil }
+        layers = 0
         var verdict =
             weave < 0
             ? verdict(on: opened[told], of: session, &buffer, now)
@@ -259,6 +262,7 @@ public struct InboundPlane {
         guard session.withObject({ $0.placeKey }) == 0 else {
             guard case .circuit(let place)? = carrier else { return skip(train, drop(.circuitSession)) }
             rest = train.dropping(1)
+            layers = 0
             return arrive(&buffer, first, on: place, now: now)
         }
         self.session = session

@@ -161,9 +161,11 @@ extension NodeStateMachine {
         guard let message = DirectoryMessage(payload) else { return drop(.directoryMalformed) }
         switch message {
         case .ask(let after):
+            guard mayGive(to: id, now: now) else { return }
             let found = directory.names(after: after, own: parameters.relayDescriptor)
             give(.list(after: after, names: found.names, more: found.more), to: id, slot: slot, now: now)
         case .fetch(let name, let index):
+            guard mayGive(to: id, now: now) else { return }
             let bytes = directory.descriptor(name, own: parameters.relayDescriptor)?.encoded ?? []
             let start = index * DirectoryMessage.pieceSize
             guard let count = DirectoryMessage.chunk(index, of: bytes.count) else {
@@ -182,13 +184,23 @@ extension NodeStateMachine {
         }
     }
 
+    /// Whether a question is looked at: one costs the least that is counted for an answer, whatever comes of it.
+    private mutating func mayGive(to id: PeerID, now: Instant) -> Bool {
+        var given = directoryTraffic.given[id] ?? (now, 0)
+        if now.since(given.since) >= .seconds(60) { given = (now, 0) }
+        given.bytes += Limits.directoryQuestionCost
+        let isLeft = given.bytes <= Limits.directoryBytesPerMinute
+        if isLeft { directoryTraffic.given[id] = given } else { drop(.directoryQuota) }
+        return isLeft
+    }
+
     /// Answers, within what one node may ask for in a minute; an answer that is not given is asked for again.
     private mutating func give(_ message: DirectoryMessage, to id: PeerID, slot: PeerSlot, now: Instant) {
         let payload = message.encoded
-        var given = directoryTraffic.given[id] ?? (now, 0)
-        if now.since(given.since) >= .seconds(60) { given = (now, 0) }
-        guard given.bytes + payload.count <= Limits.directoryBytesPerMinute else { return drop(.directoryQuota) }
-        directoryTraffic.given[id] = (given.since, given.bytes + payload.count)
+        guard let given = directoryTraffic.given[id] else { return }
+        let bytes = given.bytes + max(0, payload.count - Limits.directoryQuestionCost)
+        guard bytes <= Limits.directoryBytesPerMinute else { return drop(.directoryQuota) }
+        directoryTraffic.given[id] = (given.since, bytes)
         say(.directory, payload, to: slot, now: now)
     }
 

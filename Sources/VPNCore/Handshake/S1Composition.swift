@@ -45,7 +45,8 @@ struct S1Composition: Sendable {
             let solution =
                 puzzleSolution
                 ?? Puzzle.solve(
-                    cookie: cookie, senderIndex: senderIndex, difficulty: cookie[1],
+                    cookie: cookie, senderIndex: senderIndex,
+                    difficulty: min(cookie[1], Limits.puzzleMaximumDifficulty),
                     from: cryptography.randomBytes(8).u64(at: 0))
             return .success(ComposedS1(message: head + sealed, ephemerals: ephemerals, puzzleSolution: solution))
         } catch is KeyError {

@@ -97,10 +97,8 @@ extension NodeStateMachine {
     ) -> QuiltMaking {
         let quilt = Quilt(held.session, configuration, sharing: sentByQuilts)
         held.session.widenWindow()
-        quilt.withState {
-            $0.join(
-                0, carrier, remoteIndex: held.session.remoteIndex, mtu: Limits.largestPayload, now: now)
-        }
+        let mtu = plaintextCeiling(held.summary.slot) - Limits.frameHeader
+        quilt.withState { $0.join(0, carrier, remoteIndex: held.session.remoteIndex, mtu: mtu, now: now) }
         return QuiltMaking(quilt: quilt, nextLook: now + Limits.maintenanceTick)
     }
 

@@ -105,6 +105,9 @@ struct QuiltState: Sendable {
         refresh()
     }
 
+    /// What the carrier that the session was made on carries, as far as that is known by now: the longest inner packet, in bytes.
+    mutating func limitFirst(mtu: Int) { patches[0]?.mtu = mtu }
+
     mutating func remove(_ number: Int) {
         patches[number] = nil
         refresh()

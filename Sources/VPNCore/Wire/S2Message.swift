@@ -80,6 +80,9 @@ struct S2Payload {
         return bytes
     }
 
+    /// The token; nil for one that no honest responder gives (§4): its second byte would be the difficulty of a puzzle.
+    var usableToken: [UInt8]? { token[0] & 0x80 != 0 && token.isZero(1..<4) ? token : nil }
+
     static func decode(_ bytes: [UInt8]) -> (payload: S2Payload, signatures: [UInt8])? {
         guard bytes.count == size, let offers = Offers(bytes, at: 44), bytes.isZero(48..<unsignedSize) else {
             return nil

@@ -318,6 +318,15 @@ import VPNTesting
         #expect(scenario.carriesTraffic(to: 3, tag: 255), "\(scenario.describe())")
     }
 
+    @Test func aFloodOfEndsIsNotLookedInto() {
+        var relay = RelayStateMachine()
+        let now = Instant.origin + .seconds(5)
+        let admitted = (0..<1000).count { _ in relay.admitEnd(from: 1, now: now) }
+        #expect(admitted == Limits.endsPerSecond)
+        // Others are not held up by it, nor is that one for longer.
+        #expect(relay.admitEnd(from: 2, now: now) && relay.admitEnd(from: 1, now: now + .seconds(1)))
+    }
+
     @Test func endsOfNothingAreCounted() throws {
         let scenario = connected(3, seed: 30)
         let number = try scenario.connect([1, 2, 3])

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // RELAY payloads of any bytes on the packet path (§8).
 import Testing
+import VPNCrypto
 import VPNTesting
 
 @testable import VPNCore
@@ -44,5 +45,37 @@ import VPNTesting
         #expect(
             outcomes.keys.count >= 6 && outcomes["relay", default: 0] > 50 && outcomes["handshake", default: 0] > 50,
             "\(outcomes)")
+    }
+
+    /// A session that is spoken on a circuit of its own peer: datagrams in each other, each of which is a whole one of it. What is
+    /// opened is as deep as circuits are long, and a datagram costs no more than that.
+    @Test(arguments: [1, Limits.circuitHops, Limits.circuitHops + 1, 1000]) func layersEnd(depth: Int) {
+        func key(_ direction: UInt8) -> KeyRatchet {
+            KeyRatchet(
+                .aes256GCM, key: Secret(copying: [UInt8](repeating: direction, count: 32)),
+                iv: Secret(copying: [UInt8](repeating: direction, count: 12)))
+        }
+        func session(_ own: UInt8, _ other: UInt8, place: CircuitPlace?) -> Session {
+            Session(
+                id: [UInt8](repeating: 1, count: 16), localIndex: UInt32(own), remoteIndex: UInt32(other), peer: 0,
+                role: own == 1 ? .initiator : .responder, cipher: .aes256GCM, sendKeys: key(own),
+                receiveKeys: key(other),
+                counterStart: 0, isConfirmed: true, establishedAt: .origin, place: place)
+        }
+        let far = session(1, 2, place: nil)
+        var plane = InboundPlane()
+        plane.apply(.install(session(2, 1, place: CircuitPlace(outer: 0, id: 8))))
+        var datagram = far.sealFrame(type: .pad, payload: [], now: .origin)!
+        for _ in 1..<depth {
+            datagram = far.sealFrame(
+                type: .relay, payload: RelayMessage.encoded(id: 8, datagram: datagram), now: .origin)!
+        }
+        var guarded = GuardedPacket(RelayMessage.encoded(id: 8, datagram: datagram), front: 20)
+        let verdict = guarded.access { plane.relayed(&$0, $1, from: 0, now: .origin) }
+        switch verdict.outcome {
+        case .consumed: #expect(depth <= Limits.circuitHops)
+        case .drop(.circuitMalformed): #expect(depth > Limits.circuitHops)
+        default: Issue.record("\(verdict.outcome)")
+        }
     }
 }

@@ -12,17 +12,18 @@ final class ChoiceScenario {
     let relays: [VirtualHost]
     static let behind = IPPrefix(containing: IPAddress(v4: 0x0A63_0009), length: 32)
 
-    init(seed: UInt64, count: Int = 7, exits: Set<Int> = [5, 6]) throws {
+    init(seed: UInt64, count: Int = 7, exits: Set<Int> = [5, 6], padding: PaddingPolicy = .none) throws {
         let network = VirtualNetwork(seed: seed)
         self.network = network
         let descriptors = try (1...count).map {
             try DirectoryScene.descriptor($0, roles: exits.contains($0) ? [.relay, .exit] : [.relay])
         }
-        let parameters = NodeParameters(
+        var parameters = NodeParameters(
             offers: Offers(hasAESHardware: true), mtu: 1436,
             trust: TrustPolicy(trustsOnFirstUse: false, isStrict: false),
             descriptor: [], handshakesPerMinute: 0, maximumJobs: 200, rekeyThreshold: .seconds(1800),
             rekeyInterval: .seconds(3600), unixSeconds: DirectoryScene.unix)
+        parameters.padding = padding
         func host(_ name: String, _ identity: Int, _ endpoint: Endpoint, pins: [PinnedPeer] = []) -> VirtualHost {
             VirtualHost(
                 name: name, endpoint: endpoint, identity: DirectoryScene.identity(identity),

@@ -274,6 +274,19 @@ struct DirectoryGossipTests {
         }
     }
 
+    /// Questions cost their share even where the answers are short.
+    @Test func questionsAreBounded() throws {
+        let (scene, _) = try exchanging(18)
+        let slot = try #require(scene.hosts[1].slot(of: DirectoryScene.id(0)))
+        let questions = Limits.directoryBytesPerMinute / Limits.directoryQuestionCost + 500
+        for number in 0..<questions {
+            let ask = DirectoryMessage.ask(after: UInt64.max - UInt64(number))
+            scene.network.say(.directory, ask.encoded, to: slot, from: scene.hosts[1])
+        }
+        scene.network.run(for: .seconds(2))
+        #expect((scene.drops(0)[.directoryQuota] ?? 0) >= 500)
+    }
+
     @Test func bytesOfAPieceCannotGrow() {
         var exchange = DirectoryExchange(beginning: .origin)
         let name = DirectoryName(prefix: 1, serial: 1)

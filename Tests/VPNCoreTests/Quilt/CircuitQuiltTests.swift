@@ -21,9 +21,9 @@ import VPNTesting
 
         init(
             seed: UInt64, relays: Int = 9, paths: Int = 2, hops: Int = 3, scheduler: QuiltScheduler = .edpf,
-            relaxed: Bool = false
+            relaxed: Bool = false, padding: PaddingPolicy = .none
         ) throws {
-            scenario = try ChoiceScenario(seed: seed, count: relays, exits: [5])
+            scenario = try ChoiceScenario(seed: seed, count: relays, exits: [5], padding: padding)
             let wish = PathWish(hops: hops, exit: scenario.relays[4].identity.publicKeys.peerID)
             let configuration = QuiltConfiguration(scheduler: scheduler, relaxesDisjointness: relaxed)
             number = try scenario.network.build(
@@ -92,6 +92,15 @@ import VPNTesting
         #expect(scene.network.run(for: .seconds(1)) { scene.client.delivered.contains(back) })
         // One session, one guest: the further paths have no handshake with the exit.
         #expect(scene.exit.guests.count == 1)
+    }
+
+    /// Everything as long as may be, at every node: several paths come up and carry all the same.
+    @Test func paddingKeepsToWhatCircuitsCarry() throws {
+        let scene = try Scene(seed: 77, padding: .buckets([]))
+        #expect(scene.connect(2), "\(scene.describe())")
+        scene.load(perSecond: 50, for: .seconds(2))
+        scene.network.run(for: .seconds(30))
+        #expect(scene.arrived == Array(0..<scene.sent), "\(scene.describe())")
     }
 
     /// Any relay dies: packets go on within 0.6 s, in the same session, and soon by as many paths as before.

@@ -212,4 +212,38 @@ import VPNTesting
         #expect(quilt.bob.dataPlaneDrops[.repairExcess] > 800)
         #expect(quilt.scenario.carriesTraffic())
     }
+
+    /// Padding that knows no size but the longest: what is said by the first way is as long as that carries, and not as long as a
+    /// datagram may be.
+    @Test(arguments: [PaddingPolicy.buckets([]), .datagrams([64, 128])], [QuiltScheduler.edpf, .fec])
+    func paddingKeepsToWhatTheFirstWayCarries(padding: PaddingPolicy, scheduler: QuiltScheduler) {
+        let quilt = QuiltScenario(
+            seed: 91, ways: [LinkConditions](repeating: LinkConditions(), count: 2), scheduler: scheduler
+        ) {
+            $0.padding = padding
+            $1.padding = padding
+            $0.keepaliveSeconds = 5
+        }
+        quilt.network.isCapturing = true
+        #expect(
+            quilt.network.run(for: .seconds(20)) { quilt.patchesUp(quilt.bob) == 2 }, "\(quilt.scenario.describe())")
+        quilt.network.run(for: .seconds(20))
+        #expect(quilt.scenario.carriesTraffic())
+        let longest = quilt.network.capture.map(\.datagram.bytes.count).max() ?? 0
+        #expect(longest <= 1472, "\(longest)")
+    }
+
+    /// A handshake that was begun by the second way and came to nothing leaves nothing of that: the next goes where the peer is.
+    @Test func aCallBySecondWayThatWasGivenUpIsForgotten() {
+        let quilt = QuiltScenario(seed: 92, ways: [LinkConditions](repeating: LinkConditions(), count: 2))
+        #expect(quilt.network.run(for: .seconds(20)) { quilt.patchesUp(quilt.alice) == 2 })
+        quilt.cut = [1]
+        #expect(quilt.network.run(for: .seconds(20)) { quilt.patchesUp(quilt.alice) == 1 })
+        quilt.network.renew(0, at: quilt.alice)
+        quilt.cut = [1, 2]
+        quilt.network.run(for: .seconds(200))
+        quilt.cut = [2]
+        #expect(
+            quilt.network.run(for: .seconds(300)) { quilt.scenario.carriesTraffic() }, "\(quilt.scenario.describe())")
+    }
 }

@@ -18,6 +18,8 @@ import VPNCrypto
         var passedOn: [(worker: Int, trafficClass: UInt8)] = []
         var drops: [DropReason] = []
         var delivered: [UInt8] = []
+        /// The far ends of the sessions around circuits, by the peer's slot.
+        private var links: [PeerSlot: Session] = [:]
 
         init() throws {
             func key(_ fill: UInt8) -> KeyRatchet {
@@ -25,19 +27,34 @@ import VPNCrypto
                     .aes256GCM, key: Secret(copying: [UInt8](repeating: fill, count: 32)),
                     iv: Secret(copying: [UInt8](repeating: fill, count: 12)))
             }
-            func session(_ local: UInt32, _ remote: UInt32, _ keys: (UInt8, UInt8), _ role: SessionRole) -> Session {
+            func session(
+                _ local: UInt32, _ remote: UInt32, _ keys: (UInt8, UInt8), _ role: SessionRole, peer: PeerSlot = 0,
+                on place: CircuitPlace? = End.first
+            ) -> Session {
                 Session(
-                    id: [UInt8](repeating: 1, count: 16), localIndex: local, remoteIndex: remote, peer: 0, role: role,
+                    id: [UInt8](repeating: 1, count: 16), localIndex: local, remoteIndex: remote, peer: peer,
+                    role: role,
                     cipher: .aes256GCM, sendKeys: key(keys.0), receiveKeys: key(keys.1), counterStart: 100,
-                    isConfirmed: true, establishedAt: Fixture.now, place: End.first)
+                    isConfirmed: true, establishedAt: Fixture.now, place: place)
             }
             sender = session(0xA000_0001, End.own, (1, 2), .initiator)
             self.session = session(End.own, 0xA000_0001, (2, 1), .responder)
+            var own: [Session] = []
+            for slot in [End.first.outer, End.second.outer] where links[slot] == nil {
+                let number = UInt8(10 + slot)
+                links[slot] = session(
+                    UInt32(number), 0xC000 + UInt32(number), (number, number + 100), .initiator, on: nil)
+                own.append(
+                    session(
+                        0xC000 + UInt32(number), UInt32(number), (number + 100, number), .responder, peer: slot, on: nil
+                    ))
+            }
             let routes = try Fixture.routes([("10.77.0.1/32", 0)])
             planes = (0..<2).map { InboundPlane(worker: $0, of: 2) }
             for place in planes.indices {
                 planes[place].apply(.routes(routes))
                 planes[place].apply(.activate(self.session, .circuit(End.first)))
+                for link in own { planes[place].apply(.install(link)) }
             }
         }
 
@@ -60,14 +77,15 @@ import VPNCrypto
             return sender.sealFrame(type: .ip, payload: packet, now: Fixture.now)!
         }
 
-        /// A datagram came on a circuit to a worker: what lay around it is off.
+        /// A datagram comes on a circuit to a worker, in a link's.
         mutating func take(
             _ datagram: [UInt8], under index: UInt32, on place: CircuitPlace, by worker: Int, ecn: UInt8 = 0
         ) {
             var bytes = datagram
             OuterHeader.address(&bytes, to: index)
-            planes[worker].begin(
-                Train(bytes.indices), from: .circuit(place), congestion: CongestionMark(trafficClass: ecn))
+            bytes = links[place.outer]!.sealFrame(
+                type: .relay, payload: RelayMessage.encoded(id: place.id, datagram: bytes), now: Fixture.now)!
+            planes[worker].begin(Train(bytes.indices), congestion: CongestionMark(trafficClass: ecn))
             drain(&bytes, by: worker)
         }
 
