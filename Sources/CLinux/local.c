@@ -33,8 +33,8 @@ int clinux_local_listen(const char *path, uint32_t mode, int backlog) {
     if (fd < 0) return fd;
     // The mode of a socket's file is that of the socket before it is bound: nobody gets in between.
     if (fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&address, length) < 0) goto fail;
-    // A umask may have taken bits away at bind; the path is ours and nobody else may write to its directory.
-    if (chmod(path, mode) < 0 || listen(fd, backlog) < 0) goto fail;
+    // A umask may have taken bits away at bind. Not through a link: somebody else may write to a directory that was there before.
+    if (fchmodat(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW) < 0 || listen(fd, backlog) < 0) goto fail;
     return fd;
 fail:;
     int failed = -errno;

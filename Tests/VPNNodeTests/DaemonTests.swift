@@ -100,6 +100,39 @@ struct DaemonTests {
         #expect(runtimeDirectories(scratch).isEmpty)
     }
 
+    /// A terminal that closed, a pipe whose reader ended: lines are lost, and nothing else.
+    @Test func aReaderOfTheLogThatGoesAwayEndsNothing() throws {
+        let scratch = try Scratch()
+        try scratch.write(Self.quiet, to: "c.yaml")
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: Program.path)
+        process.arguments = ["run", "--config", "c.yaml"]
+        process.currentDirectoryURL = URL(fileURLWithPath: scratch.path)
+        process.environment = Program.environment(scratch)
+        process.standardOutput = FileHandle.nullDevice
+        process.standardInput = FileHandle.nullDevice
+        let log = Pipe()
+        process.standardError = log
+        try process.run()
+        defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
+        var text = ""
+        while !text.contains("node.ready") {
+            let more = log.fileHandleForReading.availableData
+            try #require(!more.isEmpty, "\(text)")
+            text += String(decoding: more, as: UTF8.self)
+        }
+        try log.fileHandleForReading.close()
+        // Each of them is a line at least.
+        for _ in 0..<3 {
+            kill(process.processIdentifier, SIGHUP)
+            usleep(300_000)
+        }
+        #expect(process.isRunning)
+        kill(process.processIdentifier, SIGTERM)
+        process.waitUntilExit()
+        #expect(process.terminationReason == .exit && process.terminationStatus == 0, "\(process.terminationStatus)")
+    }
+
     /// K12: what a node with the most talkative log says of its secrets is nothing, in no spelling.
     @Test func twoNodesMeetAndTheirLogsKeepTheirSecrets() throws {
         let scratch = try Scratch()

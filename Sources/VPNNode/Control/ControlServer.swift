@@ -38,7 +38,9 @@ final class ControlServer: Sendable {
         // SAFETY: here and below, a String argument is a terminated string for the length of the call.
         listener = unsafe clinux_local_listen(path, 0o660, 16)
         guard listener >= 0 else { throw Self.failure(path, errno: -listener) }
-        if let group, let id = Self.groupID(group) { _ = unsafe chown(path, uid_t.max, id) }
+        if let group, let id = Self.groupID(group) {
+            _ = unsafe fchownat(AT_FDCWD, path, uid_t.max, id, AT_SYMLINK_NOFOLLOW)
+        }
         let thread = Thread { [self] in listen() }
         thread.name = "pqvpn-control"
         thread.start()

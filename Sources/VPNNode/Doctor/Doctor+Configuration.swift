@@ -18,7 +18,10 @@ extension Doctor {
                 add(.fail("config", issue.description(file: file), fix: "pqvpn config check \(file)"))
             }
         } catch {
-            add(.fail("config", NodeFailure(error).message, fix: "pqvpn config default > \(file)"))
+            add(
+                .fail(
+                    "config", NodeFailure(error).message,
+                    fix: ProtectedFile.exists(file) ? "ls -l \(file)" : "pqvpn config default > \(file)"))
         }
         return nil
     }

@@ -164,6 +164,13 @@ extension Doctor {
         }
         if status.kind != .regular {
             add(.fail(code, "\(path) is a link or no regular file, which is refused", fix: "ls -l \(path)"))
+        } else if effectiveUser() == 0 && status.owner != 0 {
+            // The daemon may be that user's: to give the file to root would take it from it.
+            add(
+                .warn(
+                    code,
+                    "\(path) belongs to user \(status.owner): whether its daemon can use it, only that user can tell",
+                    fix: "sudo -u '#\(status.owner)' pqvpn doctor"))
         } else if status.owner != effectiveUser() && status.owner != 0 {
             add(.fail(code, "\(path) belongs to user \(status.owner)", fix: "chown \(effectiveUser()) \(path)"))
         } else if status.isOpenToOthers {

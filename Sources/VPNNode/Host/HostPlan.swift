@@ -21,14 +21,20 @@ struct HostPlan: Sendable {
         if tunnel.isLockedDown {
             lockdown = LockdownPlan(configuration)
             tools.append("nft")
-            for name in configuration.directPeers.compactMap(\.endpoint) + configuration.bootstrapPeers {
-                guard case .name(let host) = name.host else { continue }
-                warnings.append(
-                    "\(host) cannot be looked up while the lockdown is on and the tunnel is not up: "
-                        + "write its address, or put it into /etc/hosts")
-            }
         }
         let allowed = configuration.peers.flatMap(\.allowedIPs) + configuration.circuit.allowedIPs
+        // Questions about names carry no mark: where everything goes through the tunnel they do, too.
+        let isEverything = tunnel.isEnabled && allowed.contains { $0.length == 0 } && configuration.network.mark != nil
+        if tunnel.isLockedDown || isEverything {
+            for name in configuration.directPeers.compactMap(\.endpoint) + configuration.bootstrapPeers {
+                guard case .name(let host) = name.host else { continue }
+                let when = tunnel.isLockedDown ? "the lockdown is on and the tunnel is not up" : "the tunnel is not up"
+                warnings.append(
+                    "\(host) cannot be looked up while \(when)"
+                        + (tunnel.isLockedDown ? "" : ", unless by a name server that is reached beside it")
+                        + ": write its address, or put it into /etc/hosts")
+            }
+        }
         if tunnel.isEnabled, let mark = configuration.network.mark {
             let routing = RoutingPlan(
                 mark: mark, excluded: tunnel.excludedRoutes, lan: tunnel.lan.routed, families: surroundings.families)

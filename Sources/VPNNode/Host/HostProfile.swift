@@ -37,9 +37,14 @@ public struct HostProfile: Hashable, Sendable {
             }
     }
 
+    /// What nodes keep beside their profiles unless told otherwise: pins, relays and the like are YAML, too.
+    private static let companions = ["known_peers", "revoked", "relays", "guards", "invites", "joining"]
+
     /// Of the profiles' directory.
     static func names(_ places: HostPlaces) -> [String] {
         let files = (try? FileManager.default.contentsOfDirectory(atPath: places.profiles)) ?? []
-        return files.filter { $0.hasSuffix(".yaml") }.map { String($0.dropLast(5)) }.filter(isName).sorted()
+        return files.filter { $0.hasSuffix(".yaml") }.map { String($0.dropLast(5)) }.filter { name in
+            isName(name) && !companions.contains { name == $0 || name.hasSuffix(".\($0)") }
+        }.sorted()
     }
 }

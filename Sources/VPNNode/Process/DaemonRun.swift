@@ -72,6 +72,9 @@ public struct DaemonRun: Sendable {
             throw NodeFailure(
                 .failure, "only \(files) files may be open, and \(Self.leastFiles) are needed at least: ulimit -n 1024")
         }
+        // Whoever read the log, or waited for the start, may be gone: a line is lost then, and not the node. A handler and not SIG_IGN,
+        // which programs that are started would inherit.
+        _ = Glibc.signal(SIGPIPE) { _ in }
         // Before anything that takes time: until it is trapped, SIGHUP kills.
         let hangUps = await UnixSignalsSequence(trapping: .sighup)
         let notifier = ServiceNotifier(environment: ProcessInfo.processInfo.environment)

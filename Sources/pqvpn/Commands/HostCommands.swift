@@ -105,7 +105,10 @@ struct LockdownOnCommand: ParsableCommand {
     @OptionGroup var places: HostPlaceOptions
     @OptionGroup var output: OutputOptions
 
-    func run() throws { output.print(try LockdownSwitch(places: places.places).on(profile)) }
+    func run() throws {
+        output.print(
+            try LockdownSwitch(places: places.places, warn: { complain("pqvpn: warning: \($0)") }).on(profile))
+    }
 }
 
 struct LockdownOffCommand: ParsableCommand {

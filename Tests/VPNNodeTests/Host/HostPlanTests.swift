@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What will be done to a host, as values: rules, filters, name servers, for every kind of tunnel. Nothing is done here.
 import Foundation
+import Synchronization
 import Testing
 import VPNCore
 
@@ -44,6 +45,36 @@ import VPNCore
             if case .commands(let apply, _) = step.change { return apply.map(\.description) }
             return []
         }
+    }
+
+    // MARK: Profiles
+
+    /// What init and join leave beside a profile is none, and one that is no good keeps the host from being open no more than others do.
+    @Test func aHostIsLockedDownForTheProfilesThatAreGood() throws {
+        let scratch = try Scratch()
+        let good = """
+            tunnel: { addresses: [10.77.0.1/24] }
+            peers: [{ name: b, peer_id: "\(Self.id)", endpoint: "198.51.100.7:9000", allowed_ips: ["0.0.0.0/0"] }]
+
+            """
+        for name in ["pqvpn", "a.b"] {
+            try scratch.write(good, to: "\(name).yaml")
+        }
+        for companion in ["known_peers", "revoked", "relays", "guards", "invites"] {
+            // The invitations of these two profiles are read with them, and there are none.
+            if companion != "invites" { try scratch.write("version: 1\n", to: "\(companion).yaml") }
+            try scratch.write("version: 1\n", to: "pqvpn.\(companion).yaml")
+        }
+        try scratch.write("tunnel: [", to: "half.yaml")
+        var places = HostPlaces()
+        places.profiles = scratch.path
+        #expect(HostProfile.names(places) == ["a.b", "half", "pqvpn"])
+        let heard = Mutex<[String]>([])
+        let lockdown = LockdownSwitch(places: places, warn: { word in heard.withLock { $0.append(word) } })
+        #expect(try lockdown.plans([]).count == 2)
+        #expect(heard.withLock { $0.count == 1 && $0[0].contains("profile half") })
+        // Whoever names it is told.
+        #expect(throws: (any Error).self) { try lockdown.plans(["half"]) }
     }
 
     // MARK: Rules
@@ -235,6 +266,11 @@ import VPNCore
         let plan = Self.plan(try Self.configuration(endpoint: "vpn.example.org:9000", tunnel: "lockdown: true"))
         #expect(plan.warnings.contains { $0.contains("vpn.example.org") && $0.contains("/etc/hosts") })
         #expect(plan.tools == ["ip", "nft"])
+        // A tunnel that takes everything takes questions about names, too; one that does not leaves them alone.
+        let full = Self.plan(try Self.configuration(endpoint: "vpn.example.org:9000"))
+        #expect(full.warnings.contains { $0.contains("vpn.example.org") && $0.contains("beside it") })
+        let part = Self.plan(try Self.configuration(allowed: "[10.0.0.0/8]", endpoint: "vpn.example.org:9000"))
+        #expect(!part.warnings.contains { $0.contains("vpn.example.org") })
     }
 
     // MARK: Names
