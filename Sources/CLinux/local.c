@@ -61,21 +61,24 @@ int clinux_local_connect(const char *path, int seconds) {
     return failed;
 }
 
+int clinux_local_other(int fd, struct clinux_caller *other) {
+    struct ucred who;
+    socklen_t length = sizeof who;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length) < 0) return -errno;
+    other->pid = who.pid;
+    other->uid = who.uid;
+    other->gid = who.gid;
+    return 0;
+}
+
 int clinux_local_accept(int fd, int seconds, struct clinux_caller *caller) {
     int got = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
     if (got < 0) return -errno;
-    struct ucred who;
-    socklen_t length = sizeof who;
     int failed = local_timeouts(got, seconds);
-    if (!failed && getsockopt(got, SOL_SOCKET, SO_PEERCRED, &who, &length) < 0) failed = -errno;
-    if (failed) {
-        close(got);
-        return failed;
-    }
-    caller->pid = who.pid;
-    caller->uid = who.uid;
-    caller->gid = who.gid;
-    return got;
+    if (!failed) failed = clinux_local_other(got, caller);
+    if (!failed) return got;
+    close(got);
+    return failed;
 }
 
 void clinux_local_shutdown(int fd) { shutdown(fd, SHUT_RDWR); }

@@ -193,6 +193,8 @@ public enum Limits {
     static let pathHeld = TimeSpan.seconds(10)
     /// How often a data plane tells of the same new carrier.
     static let carrierReports = TimeSpan.seconds(1)
+    /// And of any of one peer: whoever shows a new one with each datagram is not told of with each.
+    static let carrierChanges = TimeSpan.milliseconds(10)
     /// Questions of one peer about its path that are answered in a second.
     static let pathAnswers = 8
 
@@ -237,6 +239,8 @@ public enum Limits {
     static let circuitRetry = TimeSpan.seconds(10)
     /// The same of one that is to take the place of a lost path beside others (§9).
     static let pathRetry = TimeSpan.seconds(1)
+    /// A path that was in use for so long has done its work: whoever ends each of them sooner is not followed at his pace.
+    static let pathProven = TimeSpan.seconds(60)
     /// Without a sign of life from the last hop of a circuit for so long, ± 25 %, it is asked for one: while packets go, or went a
     /// moment ago, and else.
     static let vigilBusy = TimeSpan.milliseconds(300)
@@ -262,6 +266,8 @@ public enum Limits {
     static let relayRoom = TimeSpan.milliseconds(2)
     /// Callers by circuits at a time; 5.5 KB each.
     static let guests = 4096
+    /// Of them, on one circuit: whoever built it shows one identity there.
+    static let guestsPerCircuit = 8
     /// ENDs of one peer that are looked into in a second, of circuits that end here or nowhere: each is looked for among all peers. What
     /// is left over goes as whatever is idle.
     static let endsPerSecond = 256
@@ -269,6 +275,8 @@ public enum Limits {
     static let extendsPerMinute = 60
     /// Handshakes that one link brings in a minute: two cores make more than that in 4 s.
     static let circuitHandshakesPerMinute = 600
+    /// Of them, on one circuit: an initiator has an S1 for each RETRY that it kept, and begins anew every 20 s.
+    static let handshakesPerCircuit = 10
     /// Reassemblies of one circuit: an initiator has an S1 for each RETRY that it kept. With fewer they would push out each other
     /// for ever where a path is so long that S0 was said twice.
     static let reassembliesPerCircuit = retriesKept
@@ -439,6 +447,9 @@ public enum Limits {
     static let descriptorClockSlack: UInt64 = 86_400
     /// A relay where a path failed is left out of others for so long, if there is another.
     static let relayAvoided = TimeSpan.seconds(600)
+    /// Paths through a guard after which it is judged by how many of them lasted, and after how many the oldest count half.
+    static let guardPathsJudged = 20
+    static let guardPathsKept = 64
 
     // MARK: - Packets that wait for a session
 

@@ -28,6 +28,8 @@ struct Door: ~Copyable, ThreadWork {
     /// Of the workers, in the order of their sockets.
     private let workers: [CommandMailbox]
     private let incoming: BufferPool
+    /// Messages that one call receives while trains come: 1 MB of them, since each may have 64 KiB.
+    private static var trainsPerTurn: Int { 16 }
     private var sieve = HandshakeSieve()
     private var addresses: LocalAddressCache
     private var isStopping = false
@@ -57,7 +59,10 @@ struct Door: ~Copyable, ThreadWork {
         self.counters = counters
         self.price = price
         self.workers = workers
-        incoming = BufferPool(packet: Limits.largestPayload, capacity: Worker.messagesPerTurn)
+        let hasTrains = self.socket.facts.offloads.contains(.receiveTrains)
+        incoming = BufferPool(
+            packet: hasTrains ? Limits.largestTrain : Limits.largestPayload,
+            capacity: hasTrains ? Door.trainsPerTurn : Worker.messagesPerTurn)
     }
 
     /// Passes datagrams on until told to stop.
@@ -88,7 +93,7 @@ struct Door: ~Copyable, ThreadWork {
         guard count > 0 else { return }
         let now = MonotonicClock.now
         let price = price.current
-        var bytes = 0
+        var (datagrams, bytes) = (0, 0)
         // SAFETY: the memory lives as long as the pool, and the span no longer than this call.
         let buffer = unsafe MutableSpan(_unsafeStart: incoming.all, count: incoming.total)
         for place in 0..<count {
@@ -97,26 +102,37 @@ struct Door: ~Copyable, ThreadWork {
             bytes += length
             guard unsafe received.truncated == 0 else {
                 counters.drops.add(.tooLong)
+                datagrams += 1
                 continue
             }
             let start = place * incoming.size + Limits.headroom
-            let datagram = start..<start + length
+            let segment = unsafe received.segment == 0 ? nil : Int(unsafe received.segment)
+            let train = Train(start..<start + length, segment: segment)
+            datagrams += train.count
             let caller = addresses.endpoint(unsafe received.address, at: unsafe received.local, now: now)
-            switch sieve.look(buffer, datagram, price: price, now: now) {
-            case .handshake:
-                let event = EngineEvent.datagram(
-                    Worker.copy(buffer, datagram), .udp(caller))
-                if !events.post(event) { counters.drops.add(.mailboxFull) }
-            case .data(let index):
-                let command = WorkerCommand.received(
-                    Worker.copy(buffer, datagram), .udp(caller),
-                    trafficClass: unsafe received.traffic_class)
-                let worker = workers[Int(index % UInt32(workers.count))]
-                if !worker.post(command) { counters.drops.add(.commandsFull) }
-            case .drop(let reason): counters.drops.add(reason)
+            for number in 0..<train.count {
+                take(
+                    buffer, train.datagram(number), from: .udp(caller), trafficClass: unsafe received.traffic_class,
+                    price: price, now: now)
             }
         }
-        counters.datagramsReceived.wrappingAdd(UInt64(count), ordering: .relaxed)
+        counters.datagramsReceived.wrappingAdd(UInt64(datagrams), ordering: .relaxed)
         counters.bytesReceived.wrappingAdd(UInt64(bytes), ordering: .relaxed)
+    }
+
+    private mutating func take(
+        _ buffer: borrowing MutableSpan<UInt8>, _ datagram: Range<Int>, from caller: Carrier, trafficClass: UInt8,
+        price: UInt8, now: Instant
+    ) {
+        switch sieve.look(buffer, datagram, price: price, now: now) {
+        case .handshake:
+            let event = EngineEvent.datagram(Worker.copy(buffer, datagram), caller)
+            if !events.post(event) { counters.drops.add(.mailboxFull) }
+        case .data(let index):
+            let command = WorkerCommand.received(Worker.copy(buffer, datagram), caller, trafficClass: trafficClass)
+            let worker = workers[Int(index % UInt32(workers.count))]
+            if !worker.post(command) { counters.drops.add(.commandsFull) }
+        case .drop(let reason): counters.drops.add(reason)
+        }
     }
 }

@@ -101,18 +101,22 @@ public final class Engine: Sendable {
             try shared.mark(configuration.mark)
             more.append(
                 try Engine.seat(
-                    configuration, socket: shared, tunnel: queue, events: events,
+                    configuration, socket: shared, tunnel: queue, events: events, price: price,
                     number: more.count + 1, of: boxes))
         }
         // Bound behind the sockets of all workers, which is where the kernel's program looks for it.
         var doorSocket: UDPSocket?
         do throws(EngineError) {
-            doorSocket = try socket.shared(receiveBuffer: EngineConfiguration.doorBuffer, offloads: [])
+            // It takes trains like the others: whether a flow's datagrams are joined, the kernel asks the socket of the group
+            // that the flow's addresses lead to, be it this one.
+            doorSocket = try socket.shared(
+                receiveBuffer: EngineConfiguration.doorBuffer,
+                offloads: socket.facts.offloads.intersection(.receiveTrains))
         } catch { doorSocket = nil }
         // One that is not told apart would take a share of the data.
         if doorSocket != nil, !socket.steer(workers: more.count + 1) { doorSocket = nil }
         let first = try Engine.seat(
-            configuration, socket: socket, tunnel: tunnel, events: events, number: 0, of: boxes)
+            configuration, socket: socket, tunnel: tunnel, events: events, price: price, number: 0, of: boxes)
         seats = [first] + more
         if let taken = doorSocket.take() {
             door = try Engine.door(socket: taken, events: events, price: price, workers: boxes)
@@ -134,7 +138,7 @@ public final class Engine: Sendable {
 
     private static func seat(
         _ configuration: EngineConfiguration, socket: consuming UDPSocket, tunnel: consuming TunDevice,
-        events: EventMailbox, number: Int, of workers: [CommandMailbox]
+        events: EventMailbox, price: HandshakePrice, number: Int, of workers: [CommandMailbox]
     ) throws(EngineError) -> Seat {
         let counters = WorkerCounters()
         let plane = DataPlane(
@@ -143,7 +147,7 @@ public final class Engine: Sendable {
         // 2048 holds whatever a path of 1500 bytes carries, and every handshake datagram.
         let worker = try Worker.make(
             tunnel: tunnel, socket: socket, number: number, of: workers, events: events, counters: counters,
-            plane: plane, largestPacket: max(configuration.tunnel?.mtu ?? 0, 2048))
+            price: price, plane: plane, largestPacket: max(configuration.tunnel?.mtu ?? 0, 2048))
         return Seat(commands: workers[number], counters: counters, worker: WorkerBox(worker))
     }
 

@@ -86,13 +86,24 @@ public final class JobPool: Sendable {
 
     /// Drops the jobs that wait, lets those that run finish, and joins the threads. Never call it from a job.
     public func stop() {
+        end()
+        for thread in threads { thread.join() }
+    }
+
+    /// The same without waiting: for jobs that may block in somebody else's code, and hold nothing that others need. A job that runs goes
+    /// on by itself.
+    public func leave() {
+        end()
+        for thread in threads { thread.leave() }
+    }
+
+    private func end() {
         let first = queue.state.withLock { state in
             state.jobs.removeAll()
             defer { state.isStopping = true }
             return !state.isStopping
         }
         if first { clinux_eventfd_signal(queue.semaphore.raw, UInt64(threads.count)) }
-        for thread in threads { thread.join() }
     }
 
     deinit { stop() }

@@ -10,6 +10,8 @@ import VPNLock
 final class LocalAddresses: Sendable {
     /// Further addresses get no number, and routes choose: a host may own a whole prefix, and others say which of it they call.
     static var limit: Int { 255 }
+    /// All of 127.0.0.0/8 is this host's: one of its users could take the number of every other address with a datagram each.
+    static var loopbackLimit: Int { 16 }
     /// So long routes choose where an address turned out to be none of this host's any more.
     static var rest: TimeSpan { .seconds(10) }
 
@@ -17,6 +19,8 @@ final class LocalAddresses: Sendable {
         var numbers: [IPAddress: UInt8] = [:]
         /// By number, from 1 on.
         var addresses: [(address: IPAddress, restsUntil: Instant)] = []
+        /// Of them, those of the loopback interface.
+        var loopbacks = 0
     }
 
     private let table = Guarded(Table())
@@ -27,7 +31,11 @@ final class LocalAddresses: Sendable {
             if let number = table.numbers[address] {
                 return now < table.addresses[Int(number) - 1].restsUntil ? 0 : number
             }
-            guard table.addresses.count < LocalAddresses.limit else { return 0 }
+            guard table.addresses.count < LocalAddresses.limit, address.isOfOneHost else { return 0 }
+            if address.isLoopback {
+                guard table.loopbacks < LocalAddresses.loopbackLimit else { return 0 }
+                table.loopbacks += 1
+            }
             table.addresses.append((address, .origin))
             let number = UInt8(table.addresses.count)
             table.numbers[address] = number
@@ -94,6 +102,18 @@ struct LocalAddressCache {
     mutating func rest(_ number: UInt8) {
         left = nil
         addresses.rest(number, now: MonotonicClock.now)
+    }
+}
+
+extension IPAddress {
+    fileprivate var isLoopback: Bool { family == .v4 ? value >> 24 == 127 : value == 1 }
+
+    /// Whether something can be sent from it: neither no address, nor one of many hosts.
+    fileprivate var isOfOneHost: Bool {
+        switch family {
+        case .v4: value != 0 && value >> 28 != 0xE && value != 0xFFFF_FFFF
+        case .v6: value != 0 && value >> 120 != 0xFF
+        }
     }
 }
 

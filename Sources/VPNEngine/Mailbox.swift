@@ -34,7 +34,7 @@ final class EventMailbox: Sendable {
         var events: [EngineEvent] = []
         var datagrams = 0
         var frames = 0
-        /// Control frames, by the index of the session that brought them.
+        /// Control frames and changes of carrier, by the index of the session that brought them.
         var framesOf: [UInt32: Int] = [:]
         var isNodeWoken = false
         // What several workers find out, and one tells.
@@ -46,13 +46,13 @@ final class EventMailbox: Sendable {
 
     private let state = Guarded(State())
     private let capacity: Int
-    /// Of the control frames, what one session may have there: whoever says more displaces nobody else's.
+    /// Of the control frames and changes of carrier, what one session may have there: whoever says more displaces nobody else's.
     private let share: Int
     private let onWake: @Sendable () -> Void
 
     /// - Parameters:
-    ///   - capacity: handshake datagrams, and as many control frames and wishes, that may wait.
-    ///   - share: control frames of one session that may be among them.
+    ///   - capacity: handshake datagrams, and as many control frames, changes of carrier and wishes, that may wait.
+    ///   - share: control frames and changes of carrier of one session that may be among them.
     init(capacity: Int, share: Int, onWake: @escaping @Sendable () -> Void) {
         self.capacity = capacity
         self.share = share
@@ -66,13 +66,13 @@ final class EventMailbox: Sendable {
             case .datagram:
                 guard state.datagrams < capacity else { return false }
                 state.datagrams += 1
-            case .control(let session, _, _, _):
+            case .control(let session, _, _, _), .changedCarrier(let session, _, _):
                 guard state.frames < capacity, state.framesOf[session.localIndex, default: 0] < share else {
                     return false
                 }
                 state.frames += 1
                 state.framesOf[session.localIndex, default: 0] += 1
-            case .changedCarrier, .wantSession:
+            case .wantSession:
                 guard state.frames < capacity else { return false }
                 state.frames += 1
             case .firstData, .violation: break

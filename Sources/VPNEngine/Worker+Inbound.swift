@@ -137,7 +137,7 @@ extension Worker {
             case .deliver(let packet): deliver(&buffer, packet)
             case .deliverReleased(let length): deliverReleased(&buffer, length)
             case .handshake(let datagram):
-                report(.datagram(Worker.copy(buffer, datagram), Worker.source(of: verdict, carrier)))
+                takeHandshake(buffer, datagram, from: Worker.source(of: verdict, carrier), now: now)
             case .control(let session, let type, let payload):
                 report(
                     .control(session, type, Worker.copy(buffer, payload), Worker.source(of: verdict, carrier)))
@@ -170,6 +170,18 @@ extension Worker {
         plane.receiver.copyReleased(into: &buffer, at: start)
         releasedBytes += length
         deliver(&buffer, start..<start + length)
+    }
+
+    /// It came behind data in a train, so that the door did not see it, or there is none: what it asks for is asked here.
+    @inline(never)
+    private mutating func takeHandshake(
+        _ buffer: borrowing MutableSpan<UInt8>, _ datagram: Range<Int>, from source: Carrier, now: Instant
+    ) {
+        // Circuits have bounds of their own.
+        if case .udp = source, case .drop(let reason) = sieve.look(buffer, datagram, price: price.current, now: now) {
+            return plane.drops.add(reason)
+        }
+        report(.datagram(Worker.copy(buffer, datagram), source))
     }
 
     /// How a datagram came: as its train did, or by a circuit in it.

@@ -19,6 +19,9 @@ struct Worker: ~Copyable, ThreadWork {
     let workers: [CommandMailbox]
     let events: EventMailbox
     let counters: WorkerCounters
+    /// What is asked of handshakes that come here: in a train behind data, or where there is no door.
+    let price: HandshakePrice
+    var sieve = HandshakeSieve()
     var plane: DataPlane
     let incoming: BufferPool
     /// Messages to receive in the next call.
@@ -35,6 +38,8 @@ struct Worker: ~Copyable, ThreadWork {
     /// The kernel's send buffer is full: nothing is read from the TUN until there is room, so that senders slow down
     /// instead of losing packets here.
     private(set) var isBlocked = false
+    /// Since then something may wait that no event tells of, until `resume` has looked.
+    private var isHeldUp = false
     private(set) var hasTunnel: Bool
     /// Of the interface that `tunnel` is a queue of.
     private var tunnelNumber: UInt64 = 0
@@ -48,7 +53,7 @@ struct Worker: ~Copyable, ThreadWork {
     /// - Parameter largestPacket: the inner MTU, or what the outer path carries, whatever is more.
     static func make(
         tunnel: consuming TunDevice, socket: consuming UDPSocket, number: Int, of workers: [CommandMailbox],
-        events: EventMailbox, counters: WorkerCounters, plane: DataPlane, largestPacket: Int
+        events: EventMailbox, counters: WorkerCounters, price: HandshakePrice, plane: DataPlane, largestPacket: Int
     ) throws(EngineError) -> Worker {
         let commands = workers[number]
         let poller = try Poller()
@@ -57,12 +62,13 @@ struct Worker: ~Copyable, ThreadWork {
         if tunnel.exists { try poller.add(tunnel.raw, .tunnel) }
         return Worker(
             tunnel: tunnel, socket: socket, poller: poller, commands: commands, workers: workers, events: events,
-            counters: counters, plane: plane, largestPacket: largestPacket)
+            counters: counters, price: price, plane: plane, largestPacket: largestPacket)
     }
 
     private init(
         tunnel: consuming TunDevice, socket: consuming UDPSocket, poller: consuming Poller, commands: CommandMailbox,
-        workers: [CommandMailbox], events: EventMailbox, counters: WorkerCounters, plane: DataPlane, largestPacket: Int
+        workers: [CommandMailbox], events: EventMailbox, counters: WorkerCounters, price: HandshakePrice,
+        plane: DataPlane, largestPacket: Int
     ) {
         hasTunnel = tunnel.exists
         self.tunnel = tunnel
@@ -72,6 +78,7 @@ struct Worker: ~Copyable, ThreadWork {
         self.workers = workers
         self.events = events
         self.counters = counters
+        self.price = price
         self.plane = plane
         let offloads = self.socket.facts.offloads
         incoming = BufferPool(
@@ -88,20 +95,24 @@ struct Worker: ~Copyable, ThreadWork {
 
     /// Moves packets until told to stop.
     mutating func run() {
-        while !isStopping {
-            let ready = poller.wait(milliseconds: patience())
-            counters.wakeUps.wrappingAdd(1, ordering: .relaxed)
-            let number = tunnelNumber
-            if ready.commands { obey() }
-            if ready.socketWritable && isBlocked { resume() }
-            if ready.socketReadable { receive() }
-            if !passedOn.isEmpty { takePassedOn() }
-            if plane.deadline != nil { keepTime() }
-            // What was ready of an interface says nothing of the one that came after it.
-            if hasTunnel && ready.tunnelReadable && !isBlocked && number == tunnelNumber { readTunnel() }
-            if hasTunnel && ready.tunnelBroken && number == tunnelNumber { loseTunnel() }
-            events.wakeNode()
-        }
+        while !isStopping { turn() }
+    }
+
+    /// Waits until something is ready, and does it.
+    mutating func turn() {
+        let ready = poller.wait(milliseconds: patience())
+        counters.wakeUps.wrappingAdd(1, ordering: .relaxed)
+        let number = tunnelNumber
+        if ready.commands { obey() }
+        // Whatever is sent may find the room that was waited for: then the next turn comes at once (`patience`).
+        if isHeldUp && (ready.socketWritable || !isBlocked) { resume() }
+        if ready.socketReadable { receive() }
+        if !passedOn.isEmpty { takePassedOn() }
+        if plane.deadline != nil { keepTime() }
+        // What was ready of an interface says nothing of the one that came after it.
+        if hasTunnel && ready.tunnelReadable && !isHeldUp && number == tunnelNumber { readTunnel() }
+        if hasTunnel && ready.tunnelBroken && number == tunnelNumber { loseTunnel() }
+        events.wakeNode()
     }
 
     // MARK: - Commands
@@ -162,8 +173,10 @@ struct Worker: ~Copyable, ThreadWork {
     // MARK: - Time (§9)
 
     /// Milliseconds until something is due that no event tells of; negative for never.
-    private mutating func patience() -> Int32 {
-        guard let deadline = plane.deadline else { return -1 }
+    mutating func patience() -> Int32 {
+        if isHeldUp && !isBlocked { return 0 }
+        // What only the socket keeps from going is not looked for again and again: that there is room is an event.
+        guard let deadline = isBlocked ? plane.deadlineWhileBlocked : plane.deadline else { return -1 }
         let left = deadline.since(MonotonicClock.now).nanoseconds
         return Int32(clamping: (min(left, 1_000_000_000) + 999_999) / 1_000_000)
     }
@@ -189,6 +202,7 @@ struct Worker: ~Copyable, ThreadWork {
     mutating func setBlocked(_ blocked: Bool) {
         guard blocked != isBlocked else { return }
         isBlocked = blocked
+        if blocked { isHeldUp = true }
         poller.change(socket.raw, .socket, readable: true, writable: blocked)
         if hasTunnel { poller.change(tunnel.raw, .tunnel, readable: !blocked) }
     }
@@ -197,6 +211,7 @@ struct Worker: ~Copyable, ThreadWork {
     private mutating func resume() {
         transmit()
         if isBlocked { return }
+        isHeldUp = false
         sendStaged(MonotonicClock.now)
         transmit()
         // No event tells of packets that were read already.

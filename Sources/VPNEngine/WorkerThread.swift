@@ -6,7 +6,7 @@ import CLinux
 import Glibc
 import VPNLock
 
-/// A running thread. `join` must be called once before the last reference goes.
+/// A running thread. `join` or `leave` must be called once before the last reference goes.
 final class WorkerThread: Sendable {
     private final class Start: Sendable {
         let name: String
@@ -57,5 +57,15 @@ final class WorkerThread: Sendable {
             return taken
         }
         if let id { pthread_join(id, nil) }
+    }
+
+    /// Lets the thread go on by itself: nobody waits for its end any more.
+    func leave() {
+        let id = thread.withLock { id in
+            let taken = id
+            id = nil
+            return taken
+        }
+        if let id { pthread_detach(id) }
     }
 }

@@ -6,6 +6,7 @@ public import VPNCrypto
 extension VirtualHost {
     public var relays: [RelayDirectory.Entry] { machine.relays }
     public var guardList: GuardList { machine.guardList }
+    public func restoreGuards(_ list: GuardList) { machine.restoreGuards(list) }
     /// Whether it waits for a relay's answer, and bytes of descriptors that are not whole.
     public var isAsking: Bool { machine.footprint.exchanges > 0 }
     public var exchangeBytes: Int { machine.footprint.exchangeBytes }

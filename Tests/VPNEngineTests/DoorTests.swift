@@ -38,6 +38,127 @@ extension Threads {
             }
         }
 
+        /// Datagrams of one size that go as one train, where the kernel makes trains.
+        private func sendTrain(_ datagrams: [[UInt8]], from socket: borrowing UDPSocket, to engine: Engine) {
+            var outbox = Outbox(packet: 2048, sendsTrains: true)
+            for datagram in datagrams {
+                let memory = unsafe outbox.memory
+                unsafe datagram.withUnsafeBufferPointer {
+                    unsafe memory.update(from: $0.baseAddress!, count: datagram.count)
+                }
+                outbox.append(0..<datagram.count, to: engine.socket.local)
+            }
+            let drops = DropCounters()
+            #expect(outbox.transmit(socket, drops: drops) == .sent && drops.total == 0)
+        }
+
+        /// The port of an IPv4 socket.
+        private func port(of descriptor: Int32) -> UInt16? {
+            var address = sockaddr_in()
+            var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+            let result = unsafe withUnsafeMutablePointer(to: &address) { address in
+                unsafe address.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                    unsafe getsockname(descriptor, address, &size)
+                }
+            }
+            guard result == 0, address.sin_family == sa_family_t(AF_INET) else { return nil }
+            return UInt16(bigEndian: address.sin_port)
+        }
+
+        /// Whether a UDP socket takes trains (UDP_GRO); nil where the kernel does not say.
+        private func takesTrains(_ descriptor: Int32) -> Bool? {
+            var value: Int32 = 0
+            var size = socklen_t(MemoryLayout<Int32>.size)
+            let result = unsafe getsockopt(descriptor, Int32(IPPROTO_UDP), 104, &value, &size)
+            return result == 0 ? value != 0 : nil
+        }
+
+        /// Before it joins a flow's datagrams the kernel asks the socket that the flow's addresses lead to, and no program.
+        @Test(arguments: [1, 3]) func allSocketsTakeTrains(workers: Int) throws {
+            let engine = try Engine(
+                EngineConfiguration(tunnel: nil, listen: Fixture.loopback, workers: workers), onWake: {})
+            defer { engine.stop() }
+            let own = engine.socket.local.port
+            let sockets = (0..<4096 as Range<Int32>).filter { port(of: $0) == own }.compactMap { takesTrains($0) }
+            guard engine.offloads.contains(.receiveTrains), !sockets.isEmpty else {
+                return print("SKIPPED: allSocketsTakeTrains: it needs UDP_GRO, and a kernel that tells of it")
+            }
+            #expect(sockets.count >= workers && sockets.allSatisfy { $0 })
+        }
+
+        @Test(arguments: [1, 3]) func aTrainOfHandshakesIsAsManyEvents(workers: Int) throws {
+            let log = EventLog()
+            let engine = try Engine(
+                EngineConfiguration(tunnel: nil, listen: Fixture.loopback, workers: workers), onWake: log.onWake)
+            log.attach(engine)
+            defer {
+                log.detach()
+                engine.stop()
+            }
+            try engine.start()
+            let socket = try sender(to: engine)
+            let sent = (0..<50).map { Self.handshake(UInt32($0 + 1)) }
+            sendTrain(sent, from: socket, to: engine)
+            var came: [[UInt8]] = []
+            for _ in sent {
+                let next = log.next { event -> [UInt8]? in
+                    if case .datagram(let bytes, _) = event { bytes } else { nil }
+                }
+                came.append(try #require(next))
+            }
+            #expect(came == sent)
+            log.detach()
+            engine.stop()
+            let counters = engine.counters()
+            #expect(counters.datagramsReceived == UInt64(sent.count) && counters.drops.isEmpty)
+        }
+
+        /// An S1's fragment in form only, for which so many bits of work were done.
+        private static func fragment(paid: UInt8) -> [UInt8] {
+            var bytes = OuterHeader(type: .s1, bodyLength: 384, word: 7).encoded
+            bytes += [UInt8](repeating: 3, count: 384)
+            bytes[24] = 1
+            bytes[25] = paid
+            return bytes
+        }
+
+        /// A train goes where its first datagram says. Handshakes behind one that looks like data cost as much as at the door.
+        @Test(arguments: [1, 3]) func handshakesBehindDataArePaidForToo(workers: Int) throws {
+            let log = EventLog()
+            var configuration = EngineConfiguration(tunnel: nil, listen: Fixture.loopback, workers: workers)
+            configuration.receiveBuffer = 1 << 20
+            let engine = try Engine(configuration, onWake: log.onWake)
+            log.attach(engine)
+            defer {
+                log.detach()
+                engine.stop()
+            }
+            engine.setHandshakePrice(12)
+            let data = OuterHeader(type: .data0, bodyLength: 384, receiverIndex: 7, word: 1).encoded
+            let head = data + [UInt8](repeating: 0, count: 384)
+            let flood = Array(repeating: Self.fragment(paid: 0), count: 63)
+            let socket = try sender(to: engine)
+            for _ in 0..<8 { sendTrain([head] + flood, from: socket, to: engine) }
+            // To the same worker, behind all of these.
+            let other = try sender(to: engine)
+            let paid = Self.fragment(paid: 12)
+            sendTrain([head, paid], from: other, to: engine)
+            try engine.start()
+            var (came, last): (Int, [UInt8]?) = (0, nil)
+            while last != paid {
+                last = log.next { event -> [UInt8]? in if case .datagram(let bytes, _) = event { bytes } else { nil } }
+                guard last != nil else { break }
+                came += 1
+            }
+            #expect(last == paid)
+            log.detach()
+            engine.stop()
+            let drops = Dictionary(uniqueKeysWithValues: engine.counters().drops.map { ($0.reason, $0.count) })
+            let unpaid = Int(drops[.unpaid] ?? 0)
+            // A few of each tenth of a second pass.
+            #expect(unpaid > 8 * 63 / 2 && came + unpaid == 8 * 63 + 1, "\(came) came, \(drops)")
+        }
+
         /// A flood that nobody has read yet leaves the data where it is: it has a buffer of its own.
         @Test(arguments: [1, 3]) func aFloodDisplacesNoData(workers: Int) throws {
             let log = EventLog()

@@ -48,6 +48,22 @@ extension Threads {
             }
         }
 
+        /// Whoever shows a new address with each datagram leaves them as much.
+        @Test func oneSessionThatChangesCarriersLeavesRoomForOthers() {
+            let box = EventMailbox(capacity: 8, share: 2, onWake: {})
+            let (one, other) = Fixture.sessionPair()
+            for _ in 0..<2 {
+                for number in 0..<10 {
+                    #expect(box.post(.changedCarrier(one, carrier, bytes: 100)) == (number < 2))
+                }
+                #expect(!box.post(.control(one, .keepalive, [], carrier)))
+                for number in 0..<10 { #expect(box.post(.control(other, .keepalive, [], carrier)) == (number < 2)) }
+                #expect(!box.post(.changedCarrier(other, carrier, bytes: 100)))
+                #expect(box.post(.wantSession(0)))
+                #expect(box.drain().count == 5)
+            }
+        }
+
         @Test func theNodeIsWokenOncePerDrain() {
             let wakes = Count()
             let box = EventMailbox(

@@ -207,6 +207,28 @@ extension Threads {
             #expect(LocalAddresses().address(1, now: now) == nil)
         }
 
+        /// A user of this host, to whom all of 127.0.0.0/8 answers, leaves numbers for the addresses that others call.
+        @Test func loopbackTakesFewNumbers() {
+            let (addresses, now) = (LocalAddresses(), MonotonicClock.now)
+            let few = LocalAddresses.loopbackLimit
+            for host in 1...255 as ClosedRange<UInt32> {
+                let number = addresses.number(of: IPAddress(v4: 0x7F00_0000 | host), now: now)
+                #expect(number == (host <= few ? UInt8(host) : 0))
+            }
+            #expect(addresses.number(of: IPAddress("::1")!, now: now) == 0)
+            #expect(addresses.number(of: IPAddress("192.0.2.1")!, now: now) == UInt8(few + 1))
+            #expect(addresses.number(of: IPAddress("127.0.0.1")!, now: now) == 1)
+        }
+
+        /// Nothing can be sent from what is no address of one host.
+        @Test func addressesOfManyHostsTakeNoNumbers() {
+            let (addresses, now) = (LocalAddresses(), MonotonicClock.now)
+            for text in ["0.0.0.0", "224.0.0.1", "239.255.255.250", "255.255.255.255", "::", "ff02::1", "ff0e::5"] {
+                #expect(addresses.number(of: IPAddress(text)!, now: now) == 0, "\(text)")
+            }
+            #expect(addresses.number(of: IPAddress("2001:db8::1")!, now: now) == 1)
+        }
+
         /// Sends 20 batches of 6 datagrams of 1,400 bytes and tells what was lost.
         private func sendTrains(_ a: borrowing UDPSocket, _ b: borrowing UDPSocket, arrive: Bool) -> (
             losses: [Int32], drops: DropCounters

@@ -82,7 +82,9 @@ struct Coalesce: Workload {
         name = "coalesce-\(transport)-\(family)-\(size)"
         self.size = size
         var split = Split(family, transport, size: size)
-        let parts = split.parts()
+        // What one write takes.
+        let limit = transport == .udp ? PacketCoalescer.datagrams : PacketCoalescer.capacity
+        let parts = Array(split.parts().prefix(limit))
         packets = parts.count
         head = parts[0]
         for part in parts { slab += [UInt8](repeating: 0, count: Limits.headroom) + part }

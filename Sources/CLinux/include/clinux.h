@@ -86,8 +86,11 @@ struct clinux_caller {
 
 /// Binds a new name and listens there, with a mode that holds from the first moment; descriptor or −errno.
 int clinux_local_listen(const char *_Nonnull path, uint32_t mode, int backlog);
-/// Connects, with a limit in seconds for each later read and write; descriptor or −errno.
+/// Connects, with a limit in seconds for that and for each later read and write; descriptor or −errno, −EAGAIN where a
+/// listener takes no more callers.
 int clinux_local_connect(const char *_Nonnull path, int seconds);
+/// Who listens, or called, at the other end; 0 or −errno.
+int clinux_local_other(int fd, struct clinux_caller *_Nonnull other);
 /// Waits for a caller; its descriptor, with a limit for each later read and write, or −errno.
 int clinux_local_accept(int fd, int seconds, struct clinux_caller *_Nonnull caller);
 /// Ends both directions, so that whoever waits there wakes.
@@ -163,6 +166,11 @@ int clinux_route_prefer(int index, uint32_t table, int family, const uint8_t *_N
 /// Adds, or removes, one more route to the network behind the first; 0 or −errno.
 int clinux_route_behind(int index, uint32_t table, int family, const uint8_t *_Nonnull network, int prefix_length,
                         uint32_t metric, int add);
+
+// ---- Netfilter
+
+/// A socket to the kernel's nfnetlink, with a limit in seconds for each read; descriptor or −errno.
+int clinux_netfilter_open(int seconds);
 
 // ---- UDP
 

@@ -107,7 +107,7 @@ extension NodeStateMachine {
     public var relaySnapshot: RelaySnapshot {
         let traffic = relay.all.compactMap { if case .open(_, let traffic) = $0.stage { traffic } else { nil } }
         return RelaySnapshot(
-            isEnabled: relay.policy != nil, circuits: relay.count, guests: peers.values.count(where: \.isGuest),
+            isEnabled: relay.policy != nil, circuits: relay.count, guests: guestCount,
             packets: traffic.reduce(0) { $0 &+ $1.packets }, bytes: traffic.reduce(0) { $0 &+ $1.bytes },
             totalPackets: relay.total.packets, totalBytes: relay.total.bytes)
     }

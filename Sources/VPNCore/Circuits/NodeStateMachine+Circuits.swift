@@ -219,7 +219,9 @@ extension NodeStateMachine {
             circuit.replaceAt = replacement(of: path, random: random, now: now)
             circuits.paths[path.number]?.vigil = CircuitVigil(now: now, jitter: UInt8(truncatingIfNeeded: random >> 56))
         }
+        circuits.paths[path.number]?.usedSince = now
         if let replaced {
+            if circuits.paths[replaced]?.isProven(now: now) == true { circuit.losses = 0 }
             circuit.draining.append(replaced)
             circuits.paths[replaced]?.machine.drain(now: now)
         }
@@ -264,6 +266,10 @@ extension NodeStateMachine {
     ) {
         let name = circuit.request.name
         if circuit.draining.contains(path.number) { return endPath(path.number, tells: true, now: now) }
+        if !path.isProven(now: now) {
+            circuits.paths[path.number]?.usedSince = nil
+            if hop > 0, failure != .local { note(path, circuit.request, lasted: false) }
+        }
         if path.isSide { return sideFailed(path, circuit, hop, failure, now: now) }
         // A relay that is there owes its word on an EXTEND.
         blame(path, circuit.request, hop: failure == .noAnswer ? hop - 1 : hop, now: now)
@@ -281,8 +287,11 @@ extension NodeStateMachine {
         }
         if circuit.current == path.number, hasOtherPath(circuit, but: path) {
             // Its session goes on by the others, until another path has taken this one's place.
-            emit(.circuit(.pathLost(circuit.number, name: name, hop: hop, failure, retryIn: .zero)))
-            if circuit.successor == nil { circuits.all[circuit.number]?.replaceAt = now }
+            let losses = path.isProven(now: now) ? 0 : circuit.losses
+            let pause = self.pause(afterLosses: losses)
+            circuits.all[circuit.number]?.losses = path.isProven(now: now) ? 0 : losses + 1
+            emit(.circuit(.pathLost(circuit.number, name: name, hop: hop, failure, retryIn: pause)))
+            if circuit.successor == nil { circuits.all[circuit.number]?.replaceAt = now + pause }
             return
         }
         remove(circuit, tells: true, now: now)
@@ -304,10 +313,7 @@ extension NodeStateMachine {
         if isNested { sayGoodbye(to: circuit.destination, .closedHere, now: now) }
         for path in circuits.all[circuit.number]?.paths ?? [] { endPath(path, tells: tells, now: now) }
         circuits.all[circuit.number] = nil
-        if isNested {
-            erase(circuit.destination)
-            emitRoutes()
-        }
+        if isNested { erase(circuit.destination) }
     }
 
     /// All circuits, as a node does that leaves.
@@ -319,6 +325,7 @@ extension NodeStateMachine {
         guard let path = circuits.paths.removeValue(forKey: number), var circuit = circuits.all[path.circuit] else {
             return
         }
+        if path.isProven(now: now) { note(path, circuit.request, lasted: true) }
         if circuit.current == number { circuit.current = nil }
         if circuit.successor == number { circuit.successor = nil }
         circuit.draining.removeAll { $0 == number }

@@ -39,13 +39,14 @@ extension NodeStateMachine {
         guard wish.hops > 1 else { return try selection.path(wish, guards: [], using: &random) }
         let before = guards
         defer { if guards != before { emit(.guardsChanged(guards)) } }
-        _ = guards.expire(unix: unix)
+        // A clock by which nobody is a relay is wrong itself.
+        if directory.isCurrent(unix: unix) { _ = guards.expire(unix: unix) }
         while guards.mayAdd(among: usable, unix: unix),
             let id = selection.newGuard(wish, besides: guards.ids, using: &random),
             guards.add(id, usable: usable, unix: unix, using: &random)
         {}
         while true {
-            let preferred = guards.preferred(among: usable, unix: unix)
+            let preferred = inOrder(guards.preferred(among: usable, unix: unix))
             do throws(SelectionFailure) {
                 return try selection.path(wish, guards: preferred, using: &random)
             } catch {
@@ -130,6 +131,22 @@ extension NodeStateMachine {
     /// A path through this guard is in use.
     mutating func praise(_ path: CircuitPath, _ request: CircuitRequest) {
         if request.wish != nil { guards.succeeded(path.hops[0]) }
+    }
+
+    /// A path is over: it was proven, or its guard or somebody behind that let it break.
+    mutating func note(_ path: CircuitPath, _ request: CircuitRequest, lasted: Bool) {
+        guard request.wish != nil, path.hops.count > 1 else { return }
+        circuits.guardRecords[path.hops[0], default: GuardRecord()].add(lasted: lasted)
+        guard circuits.guardRecords.count > GuardList.sample else { return }
+        let ids = guards.ids
+        circuits.guardRecords = circuits.guardRecords.filter { ids.contains($0.key) }
+    }
+
+    /// Those through which most paths broke come after the others: a guard cannot choose, by ending what does not suit it,
+    /// which paths go through it. It stays a guard, so that nobody makes the list turn over by it.
+    private func inOrder(_ preferred: [PeerID]) -> [PeerID] {
+        let doubted = Set(circuits.guardRecords.filter { $0.value.isDoubted }.keys)
+        return preferred.filter { !doubted.contains($0) } + preferred.filter { doubted.contains($0) }
     }
 
     /// The relays that paths begin with.

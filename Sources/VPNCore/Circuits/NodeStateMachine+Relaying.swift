@@ -53,12 +53,31 @@ extension NodeStateMachine {
 
     /// Why an initiator of this kind is not answered on this carrier; nil if it is.
     func refusal(ofGuest id: PeerID, kind: InitiatorKind, on carrier: Carrier) -> TrustRefusal? {
-        guard kind == .anonymous, carrier.place != nil, let policy = relay.policy else { return .anonymousPeer }
+        guard kind == .anonymous, let place = carrier.place, let policy = relay.policy else { return .anonymousPeer }
         if let refusal = trust.bar(id) { return refusal }
         // Throwaway keys are nobody's that is known.
         guard trust.relayKeys(of: id) == nil else { return .anonymousPeer }
-        if let slot = slotsByIdentity[id] { return peers[slot]?.isGuest == true ? nil : .anonymousPeer }
-        return peers.values.count(where: \.isGuest) < policy.guests ? nil : .anonymousPeer
+        if let slot = slotsByIdentity[id] {
+            return peers[slot]?.isGuest == true && hasRoom(forGuest: slot, on: place, policy) ? nil : .anonymousPeer
+        }
+        return hasRoom(forGuest: nil, on: place, policy) ? nil : .anonymousPeer
+    }
+
+    /// Whether a circuit has room for a guest: for a new one, or for one that is known and comes again.
+    ///
+    /// What circuits and links have is counted when one comes, a few hundred microseconds for thousands: kept, it would cost
+    /// memory for each of them.
+    private func hasRoom(forGuest known: PeerSlot?, on place: CircuitPlace, _ policy: RelayPolicy) -> Bool {
+        var onCircuit = 0
+        let ofLink = peers.count(where: { peer in
+            guard peer.isGuest, peer.slot != known, let other = peer.arrival else { return false }
+            if other == place { onCircuit += 1 }
+            return other.outer == place.outer
+        })
+        guard onCircuit < policy.guestsPerCircuit else { return false }
+        // Whoever is here takes no other's place.
+        if known != nil { return true }
+        return guestCount < policy.guests && ofLink < policy.guests.share(besides: guestCount - ofLink)
     }
 
     /// What a cookie is bound to (§4).
@@ -88,8 +107,9 @@ extension NodeStateMachine {
             CircuitID.isPicked(message.id, by: held.summary.peer, for: ownID), !relay.isUsed(place),
             mayExtend(to: target, from: slot)
         else { return refuse(message.id, .refused, .circuitRefused, slot: slot, now: now) }
+        let origin = peer.isGuest ? peer.carrier?.place?.outer : nil
         guard relay.admitExtend(from: slot, now: now),
-            relay.hasRoom(from: slot, to: slotsByIdentity[target])
+            relay.hasRoom(from: slot, to: slotsByIdentity[target], by: origin)
         else {
             if relay.mayTellFull(now: now) { emit(.relayFull(circuits: relay.count)) }
             return refuse(message.id, .busy, .circuitQuota, slot: slot, now: now)
@@ -97,7 +117,7 @@ extension NodeStateMachine {
         guard let link = link(to: target) else {
             return refuse(message.id, .refused, .circuitRefused, slot: slot, now: now)
         }
-        relay.begin(place, to: target, over: link, now: now)
+        relay.begin(place, to: target, over: link, by: origin, now: now)
         if !mayCarry(link) {
             enter(link, now: now)
         } else if let circuit = relay[place] {
@@ -220,25 +240,37 @@ extension NodeStateMachine {
     }
 
     mutating func settleCircuits(now: Instant) {
-        while let slot = touched.min() {
-            touched.remove(slot)
-            let isThere = peers[slot]?.ring.current != nil
-            for circuit in relay.circuits(of: slot) {
-                if case .linking(slot, _) = circuit.stage {
-                    if isThere { open(circuit, now: now) }
-                } else if !isThere {
-                    end(circuit, .lost, now: now)
+        while !touched.isEmpty {
+            let slots = touched.sorted()
+            touched = []
+            var gone: Set<PeerSlot> = []
+            for slot in slots {
+                let isThere = peers[slot]?.ring.current != nil
+                for circuit in relay.circuits(of: slot) {
+                    if case .linking(slot, _) = circuit.stage {
+                        if isThere { open(circuit, now: now) }
+                    } else if !isThere {
+                        end(circuit, .lost, now: now)
+                    }
                 }
+                settlePaths(of: slot, now: now)
+                if !isThere { gone.insert(slot) }
             }
-            settlePaths(of: slot, now: now)
-            if !isThere { retireGuests(of: slot) }
+            // Once for all of them: each guest that goes is one of those that are looked at next.
+            if guestCount > 0, !gone.isEmpty { retireGuests(of: gone) }
         }
     }
 
-    /// Whoever came by this peer's circuits has nothing to come by any more.
-    private mutating func retireGuests(of outer: PeerSlot) {
-        for guest in peers.keys.sorted() where peers[guest]?.isGuest == true {
-            for held in peers[guest]?.ring.all ?? [] where held.session.place?.outer == outer {
+    /// Whoever came by these peers' circuits has nothing to come by any more.
+    private mutating func retireGuests(of gone: Set<PeerSlot>) {
+        let guests = peers.slots { peer in
+            peer.isGuest
+                && (peer.ring.isEmpty
+                    || peer.ring.all.contains { $0.session.place.map { gone.contains($0.outer) } ?? false })
+        }
+        for guest in guests {
+            for held in peers[guest]?.ring.all ?? [] {
+                guard let outer = held.session.place?.outer, gone.contains(outer) else { continue }
                 if let peer = peers[guest], carriesElsewhere(held, peer) { continue }
                 retire(held, of: guest, .silent)
             }

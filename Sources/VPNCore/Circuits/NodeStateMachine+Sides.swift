@@ -56,6 +56,9 @@ extension NodeStateMachine {
         min(Limits.pathRetry * (1 << min(failures, 6)), Limits.retryPauseMaximum)
     }
 
+    /// Before the next path, where one that was in use is lost after so many others: none after the first, which may be chance.
+    func pause(afterLosses losses: Int) -> TimeSpan { losses == 0 ? .zero : pause(after: losses - 1) }
+
     // MARK: - Where they go
 
     /// The hops of a path to the same end, with nothing in common with these but that.
@@ -102,6 +105,7 @@ extension NodeStateMachine {
     /// The last relay has opened the way to the last hop.
     mutating func sideReady(_ path: CircuitPath, _ circuit: OwnCircuit, now: Instant) {
         praise(path, circuit.request)
+        circuits.paths[path.number]?.usedSince = now
         let random = cryptography.randomBytes(8).u64(at: 0)
         let due = replacement(of: path, random: random, now: now)
         circuits.paths[path.number]?.replaceAt = due
@@ -133,6 +137,7 @@ extension NodeStateMachine {
                 guard let old = circuits.paths[number], old.isLeaving, old.machine.stage == .ready,
                     let last = old.places.last
                 else { continue }
+                if old.isProven(now: now) { circuits.all[circuit.number]?.sideLosses = 0 }
                 leavePatch(.circuit(last), of: circuit.destination, now: now)
                 circuits.paths[number]?.machine.drain(now: now)
             }
@@ -181,9 +186,18 @@ extension NodeStateMachine {
     ) {
         blame(path, circuit.request, hop: failure == .noAnswer ? hop - 1 : hop, now: now)
         endPath(path.number, tells: true, now: now)
-        let wasUsed = path.replaceAt != nil
-        let pause: TimeSpan = wasUsed ? .zero : pause(after: circuit.sideFailures)
-        if !wasUsed { circuits.all[circuit.number]?.sideFailures += 1 }
+        let pause: TimeSpan
+        if path.isProven(now: now) {
+            circuits.all[circuit.number]?.sideLosses = 0
+            pause = .zero
+        } else if path.usedSince != nil {
+            // Whoever lets paths come up and ends them is not followed at his pace.
+            pause = self.pause(afterLosses: circuit.sideLosses)
+            circuits.all[circuit.number]?.sideLosses += 1
+        } else {
+            pause = self.pause(after: circuit.sideFailures)
+            circuits.all[circuit.number]?.sideFailures += 1
+        }
         if !path.isLeaving { circuits.all[circuit.number]?.sidesDue = now + pause }
         shareEnds(of: circuit.number)
         emit(.circuit(.pathLost(circuit.number, name: circuit.request.name, hop: hop, failure, retryIn: pause)))

@@ -104,13 +104,16 @@ public struct OwnCircuit: Sendable {
     /// Further ones (§9), built or in use, and when to look whether there are enough of them.
     var sides: [CircuitPath.Number] = []
     var sidesDue: Instant?
-    /// Of those that could not be built, one after the other.
+    /// Of those that could not be built, one after the other; and of those that were lost before they were proven.
     var sideFailures = 0
+    var sideLosses = 0
     var readySince: Instant?
     /// When a successor is to be built.
     var replaceAt: Instant?
     /// Successors that could not be built, one after the other.
     var failures = 0
+    /// First paths that were lost before they were proven, one after the other, while others carried.
+    var losses = 0
     /// nil before it is asked for. It outlives the paths, as the association with the exit does.
     var lease: LeaseProgress?
 
@@ -132,6 +135,8 @@ struct CircuitPath {
     var isTold = false
     /// One beside others (§9): the session with the last hop is not its own, and it ends before it.
     var isSide = false
+    /// Since when packets may go by it; nil again where it failed before it was proven.
+    var usedSince: Instant?
     /// Of a side path: when another one is to take its place; it is still in use until that is.
     var replaceAt: Instant?
     var isLeaving = false
@@ -141,6 +146,9 @@ struct CircuitPath {
     var vigil: CircuitVigil?
     /// The vigil's last one to the farthest hop.
     var question: (slot: PeerSlot, nonce: UInt64, sent: Instant)?
+
+    /// Whether it was in use for so long that its loss is no sign of somebody who ends all that are built.
+    func isProven(now: Instant) -> Bool { usedSince.map { now.since($0) >= Limits.pathProven } ?? false }
 
     /// The farthest hop with which there is a session; nil where nobody is to be asked.
     var farthest: Int? {
@@ -152,6 +160,22 @@ struct CircuitPath {
     }
 }
 
+/// What became of the paths through one guard.
+struct GuardRecord {
+    /// Those that are over, and those of them that were proven; halved now and then, so that old ones count less.
+    private(set) var ended = 0
+    private(set) var lasted = 0
+
+    /// A guard that ends most of what does not suit it, or hands on to somebody who does.
+    var isDoubted: Bool { ended >= Limits.guardPathsJudged && lasted * 2 < ended }
+
+    mutating func add(lasted isProven: Bool) {
+        ended += 1
+        if isProven { lasted += 1 }
+        if ended >= Limits.guardPathsKept { (ended, lasted) = (ended / 2, lasted / 2) }
+    }
+}
+
 struct OwnCircuits {
     var all: [OwnCircuit.Number: OwnCircuit] = [:]
     var paths: [CircuitPath.Number: CircuitPath] = [:]
@@ -159,6 +183,8 @@ struct OwnCircuits {
     var origins: [CircuitPlace: (path: CircuitPath.Number, hop: Int, largest: Int?)] = [:]
     /// Relays where a path failed, and those before them, which may not have handed on: until when they are left out of others.
     var avoided: [PeerID: (until: Instant, isItself: Bool)] = [:]
+    /// By guard; of this run.
+    var guardRecords: [PeerID: GuardRecord] = [:]
     /// Why there was no path when one was looked for last.
     var selectionFailure: SelectionFailure?
     private var next = 1

@@ -16,14 +16,20 @@ public struct RelayPolicy: Sendable {
     public var bytesPerSecond: UInt64 = 0
     public var bytesPerSecondPerClient: UInt64 = 0
     public var bytesPerSecondPerLink: UInt64 = 0
-    /// Callers by circuits at a time.
+    /// Callers by circuits at a time, and on one circuit.
     public var guests = Limits.guests
+    public var guestsPerCircuit = Limits.guestsPerCircuit
     /// Handshakes that one link may bring in a minute; at least 1.
     public var handshakesPerMinutePerLink = Limits.circuitHandshakesPerMinute
     /// Where pinned nodes are that are no configured peers, from signed descriptors. No address ever comes from a client.
     public var directory: [PeerID: Endpoint] = [:]
 
     public init() {}
+}
+
+extension Int {
+    /// What one link may have of so many places: half of what all others have left, so that the last of many finds room, too.
+    func share(besides others: Int) -> Int { (Swift.max(0, self - others) + 1) / 2 }
 }
 
 /// The circuits through one node.
@@ -38,12 +44,17 @@ struct RelayStateMachine {
     final class Circuit {
         /// Where its EXTEND came.
         let client: CircuitPlace
+        /// The link by which its client came, if that is a guest; else −1. So short, it has room beside the number before it.
+        private let way: Int32
         let target: PeerID
         fileprivate(set) var stage: Stage
 
-        init(client: CircuitPlace, target: PeerID, stage: Stage) {
+        init(client: CircuitPlace, by origin: PeerSlot?, target: PeerID, stage: Stage) {
             (self.client, self.target, self.stage) = (client, target, stage)
+            way = origin.map { Int32($0) } ?? -1
         }
+
+        fileprivate var origin: PeerSlot? { way < 0 ? nil : PeerSlot(way) }
 
         /// The peer that it goes on to.
         var link: PeerSlot {
@@ -56,12 +67,24 @@ struct RelayStateMachine {
         var onward: CircuitPlace? { if case .open(let onward, _) = stage { onward } else { nil } }
     }
 
+    private struct Way: Hashable {
+        var origin: PeerSlot
+        var onward: PeerSlot? = nil
+
+        /// Those that a circuit counts as; none where its client is no guest.
+        static func all(_ origin: PeerSlot?, _ onward: PeerSlot) -> [Way] {
+            origin.map { [Way(origin: $0), Way(origin: $0, onward: onward)] } ?? []
+        }
+    }
+
     var policy: RelayPolicy?
     /// By the client's place.
     private var circuits: [CircuitPlace: Circuit] = [:]
     /// The same by the place where they go on.
     private var onwards: [CircuitPlace: Circuit] = [:]
-    private var counts: [PeerSlot: (asClient: Int, asLink: Int)] = [:]
+    private var counts: [PeerSlot: (asClient: Int32, asLink: Int32)] = [:]
+    /// Circuits of guests by the link that these came by: all of them where `onward` is nil, and those that go on to one peer.
+    private var ways: [Way: Int] = [:]
     /// EXTENDs of the last minute.
     private var extends: [PeerSlot: [Instant]] = [:]
     /// ENDs of circuits that do not pass through here, in this second.
@@ -87,7 +110,8 @@ struct RelayStateMachine {
     }
     /// Peers of which anything is remembered.
     var remembered: Int {
-        Set(counts.keys).union(extends.keys).union(clientAllowances.keys).union(linkAllowances.keys).count
+        Set(counts.keys).union(extends.keys).union(clientAllowances.keys).union(linkAllowances.keys)
+            .union(ways.keys.map(\.origin)).count
     }
 
     /// The circuit whose EXTEND came at this place.
@@ -105,7 +129,8 @@ struct RelayStateMachine {
     /// Circuits that go on to a peer, or come from it.
     func circuits(of slot: PeerSlot) -> [Circuit] {
         guard counts[slot] != nil else { return [] }
-        return all.filter { $0.client.outer == slot || $0.link == slot }
+        return circuits.values.filter { $0.client.outer == slot || $0.link == slot }
+            .sorted { $0.client.key < $1.client.key }
     }
 
     /// When `overdue` finds something that waits for a link.
@@ -124,11 +149,21 @@ struct RelayStateMachine {
         return isAdmitted
     }
 
-    func hasRoom(from client: PeerSlot, to link: PeerSlot?) -> Bool {
+    /// - Parameter origin: the link by which the client came, if that is a guest: many of them may be one, and all that a link
+    ///   brings has half of what others leave.
+    func hasRoom(from client: PeerSlot, to link: PeerSlot?, by origin: PeerSlot? = nil) -> Bool {
         guard let policy else { return false }
-        let isLinkFull = link.flatMap { counts[$0] }.map { $0.asLink >= policy.circuitsPerLink } ?? false
-        return circuits.count < policy.circuits && (counts[client]?.asClient ?? 0) < policy.circuitsPerClient
-            && !isLinkFull
+        let onward = link.flatMap { counts[$0] }.map { Int($0.asLink) } ?? 0
+        guard circuits.count < policy.circuits, onward < policy.circuitsPerLink,
+            Int(counts[client]?.asClient ?? 0) < policy.circuitsPerClient
+        else { return false }
+        guard let origin else { return true }
+        func isWithin(_ way: Way, _ limit: Int, _ all: Int) -> Bool {
+            let own = ways[way] ?? 0
+            return own < limit.share(besides: all - own)
+        }
+        return isWithin(Way(origin: origin), policy.circuits, circuits.count)
+            && (link.map { isWithin(Way(origin: origin, onward: $0), policy.circuitsPerLink, onward) } ?? true)
     }
 
     /// Whether an END of a circuit that does not pass through here is looked into.
@@ -148,9 +183,12 @@ struct RelayStateMachine {
 
     // MARK: Changes
 
-    mutating func begin(_ client: CircuitPlace, to target: PeerID, over link: PeerSlot, now: Instant) {
+    mutating func begin(
+        _ client: CircuitPlace, to target: PeerID, over link: PeerSlot, by origin: PeerSlot? = nil, now: Instant
+    ) {
         let until = now + Limits.linkWait
-        circuits[client] = Circuit(client: client, target: target, stage: .linking(link, until: until))
+        circuits[client] = Circuit(client: client, by: origin, target: target, stage: .linking(link, until: until))
+        for way in Way.all(origin, link) { ways[way, default: 0] += 1 }
         counts[client.outer, default: (0, 0)].asClient += 1
         counts[link, default: (0, 0)].asLink += 1
         deadline = deadline.map { min($0, until) } ?? until
@@ -206,6 +244,10 @@ struct RelayStateMachine {
             carried.bytes &+= traffic.bytes
         }
         if let onward = circuit.onward { onwards[onward] = nil }
+        for way in Way.all(circuit.origin, circuit.link) {
+            let count = ways[way] ?? 0
+            ways[way] = count > 1 ? count - 1 : nil
+        }
         counts[circuit.client.outer]?.asClient -= 1
         counts[circuit.link]?.asLink -= 1
         for slot in [circuit.client.outer, circuit.link] {

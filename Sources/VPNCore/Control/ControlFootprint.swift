@@ -34,7 +34,7 @@ extension NodeStateMachine {
             initiations: peers.values.count { $0.initiation != nil }, reassemblies: inbound.collectingCount,
             inboundHandshakes: inbound.count, jobs: jobs.count, receiverIndices: indices.count,
             chainedKeys: peers.values.reduce(0) { $0 + $1.chain.count }, circuits: circuits.all.count,
-            paths: circuits.paths.count, relayed: relay.count, guests: peers.values.count(where: \.isGuest),
+            paths: circuits.paths.count, relayed: relay.count, guests: guestCount,
             exchanges: directoryTraffic.exchanges.values.count(where: \.isActive),
             exchangeBytes: directoryTraffic.exchanges.values.reduce(0) { $0 + $1.bytes.count })
     }

@@ -9,22 +9,31 @@ struct HandshakeRate {
     /// A minute, of one link: its circuits come for free, so that only all of them together can be limited. Never off.
     var linkLimit = Limits.circuitHandshakesPerMinute
     private var recent: [SourcePrefix: [Instant]] = [:]
+    /// What links brought, by the peer at their other end.
+    private var links: [PeerSlot: Link] = [:]
     private static let window = TimeSpan.seconds(60)
+
+    /// What one link brought in the last minute, the oldest first: when, and on which of its circuits. Never more than its limit.
+    private struct Link {
+        var times: [Instant] = []
+        var circuits: [UInt32] = []
+
+        mutating func forget(before: (Instant) -> Bool) {
+            let old = times.prefix(while: before).count
+            times.removeFirst(old)
+            circuits.removeFirst(old)
+        }
+    }
 
     /// `limit`: a minute; 0 = none.
     init(limit: Int) { self.limit = limit }
 
-    /// How many prefixes are remembered.
-    var count: Int { recent.count }
+    /// How many prefixes and links are remembered.
+    var count: Int { recent.count + links.count }
 
     /// Counts one message, unless that would be more than the limit.
     mutating func admit(_ carrier: Carrier, now: Instant) -> Bool {
-        if carrier.place != nil, let link = SourcePrefix.site(carrier) {
-            let times = current(link, now: now)
-            guard times.count < linkLimit else { return false }
-            record(times + [now], for: link, keeping: linkLimit, now: now)
-            return true
-        }
+        if let place = carrier.place { return admit(place, now: now) }
         let prefix = SourcePrefix(carrier)
         var times = current(prefix, now: now)
         guard limit == 0 || times.count < limit else {
@@ -40,8 +49,34 @@ struct HandshakeRate {
         return true
     }
 
+    /// Circuits share what their link may bring. Half of it is for those that said nothing in the last minute: who builds a
+    /// circuit through an honest relay is heard, whatever another client says on his.
+    private mutating func admit(_ place: CircuitPlace, now: Instant) -> Bool {
+        // Taken out, so that it changes in place.
+        var link = links.removeValue(forKey: place.outer) ?? Link()
+        link.forget { now.since($0) >= Self.window }
+        let own = link.circuits.count { $0 == place.id }
+        let isAdmitted =
+            link.times.count < (own == 0 ? linkLimit : linkLimit / 2) && own < Limits.handshakesPerCircuit
+        if isAdmitted {
+            link.times.append(now)
+            link.circuits.append(place.id)
+        }
+        if links.count >= Limits.ratedPrefixes {
+            links = links.filter { now.since($0.value.times.last ?? .origin) < Self.window }
+        }
+        if !link.times.isEmpty { links[place.outer] = link }
+        return isAdmitted
+    }
+
     /// Takes back one that had to give way before any work: its repeat is the same call.
     mutating func refund(_ carrier: Carrier) {
+        if let place = carrier.place {
+            guard let last = links[place.outer]?.circuits.lastIndex(of: place.id) else { return }
+            links[place.outer]?.times.remove(at: last)
+            links[place.outer]?.circuits.remove(at: last)
+            return
+        }
         for prefix in [SourcePrefix(carrier), SourcePrefix.site(carrier)].compactMap({ $0 })
         where recent[prefix]?.isEmpty == false {
             recent[prefix]?.removeLast()
@@ -49,9 +84,14 @@ struct HandshakeRate {
         }
     }
 
-    /// Messages of the last minute from this prefix, and from the /48 around it.
+    /// Messages of the last minute from this prefix, and from the /48 around it; on this circuit, and by its link.
     func load(of carrier: Carrier, now: Instant) -> Int {
-        current(SourcePrefix(carrier), now: now).count
+        if let place = carrier.place {
+            guard let link = links[place.outer] else { return 0 }
+            let recent = link.times.indices.filter { now.since(link.times[$0]) < Self.window }
+            return recent.count + recent.count { link.circuits[$0] == place.id }
+        }
+        return current(SourcePrefix(carrier), now: now).count
             + (SourcePrefix.site(carrier).map { current($0, now: now).count } ?? 0)
     }
 
@@ -60,11 +100,9 @@ struct HandshakeRate {
     }
 
     /// At most what tells the heavy from the light is kept of one prefix without a limit.
-    private mutating func record(
-        _ times: [Instant], for prefix: SourcePrefix, keeping kept: Int = Limits.ratedMessages, now: Instant
-    ) {
+    private mutating func record(_ times: [Instant], for prefix: SourcePrefix, now: Instant) {
         if recent.count >= Limits.ratedPrefixes, recent[prefix] == nil { makeRoom(now: now) }
-        recent[prefix] = Array(times.suffix(max(limit, kept)))
+        recent[prefix] = Array(times.suffix(max(limit, Limits.ratedMessages)))
     }
 
     /// The table is bounded; where a minute's prefixes fill it, the quarter that was quiet longest goes at once, so that

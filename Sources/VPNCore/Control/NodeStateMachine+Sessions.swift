@@ -333,7 +333,6 @@ extension NodeStateMachine {
         // An answer under way would bind its caller to a slot that is nobody's.
         forgetAnswers(for: slot)
         erase(slot)
-        if !peer.configuration.allowedIPs.isEmpty { emitRoutes() }
     }
 
     /// Tells every peer that this node leaves, and forgets all keys.

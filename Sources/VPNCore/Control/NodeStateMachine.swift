@@ -105,6 +105,8 @@ public struct NodeStateMachine: ~Copyable {
     let sentByQuilts = SharedBytes(limit: Limits.sentBytesOfAllQuilts)
     var slotsByIdentity: [PeerID: PeerSlot] = [:]
     var nextSlot: PeerSlot = 0
+    /// Callers by circuits among them.
+    private(set) var guestCount = 0
     /// Slots of peers that are gone, oldest first.
     var freeSlots = Deque<PeerSlot>()
     /// Circuits that pass through, and those that this node has for itself (§8).
@@ -135,6 +137,9 @@ public struct NodeStateMachine: ~Copyable {
     public internal(set) var degradedSessions: UInt64 = 0
     public internal(set) var cover = CoverCost()
     private var actions = Deque<Action>()
+    /// Slots of peers that have gone and to which routes lead still: one table without all of them follows the other actions, and
+    /// only then are they taken from the workers, with what waits there, and free for others.
+    private var leaving: [PeerSlot] = []
     /// Datagrams dropped by the control side, by reason.
     public let drops = DropCounters()
 
@@ -269,7 +274,12 @@ public struct NodeStateMachine: ~Copyable {
 
     // MARK: Outputs
 
-    public mutating func nextAction() -> Action? { actions.popFirst() }
+    public mutating func nextAction() -> Action? {
+        if let action = actions.popFirst() { return action }
+        guard !leaving.isEmpty else { return nil }
+        emitRoutes()
+        return actions.popFirst()
+    }
 
     mutating func push(_ action: Action) { actions.append(action) }
 
@@ -323,6 +333,7 @@ public struct NodeStateMachine: ~Copyable {
         let slot = freshSlot()
         peers[slot] = Peer(slot: slot, configuration: configuration, isConfigured: isConfigured, identity: identity)
         peers[slot]?.place = place
+        if case .guest = place { guestCount += 1 }
         // Whoever is a hop may be known directly as well, and is somebody else then.
         if let identity, peers[slot]?.isHop == false { slotsByIdentity[identity] = slot }
         return slot
@@ -340,9 +351,14 @@ public struct NodeStateMachine: ~Copyable {
     mutating func erase(_ slot: PeerSlot) {
         guard let peer = peers.removeValue(forKey: slot) else { return }
         if let identity = peer.identity, slotsByIdentity[identity] == slot { slotsByIdentity[identity] = nil }
+        if peer.isGuest { guestCount -= 1 }
         takeBackLease(of: peer)
-        push(.dataPlane(.removePeer(slot)))
         endCircuits(of: slot)
+        if peer.configuration.allowedIPs.isEmpty { vacate(slot) } else { leaving.append(slot) }
+    }
+
+    private mutating func vacate(_ slot: PeerSlot) {
+        push(.dataPlane(.removePeer(slot)))
         freeSlots.append(slot)
     }
 
@@ -359,5 +375,7 @@ public struct NodeStateMachine: ~Copyable {
             for prefix in peers[slot]?.configuration.allowedIPs ?? [] { table.insert(prefix, slot) }
         }
         push(.dataPlane(.routes(RouteTable(table))))
+        for slot in leaving { vacate(slot) }
+        leaving = []
     }
 }

@@ -90,6 +90,9 @@ struct Peer {
     var isHop: Bool { if case .hop = place { true } else { false } }
     var isGuest: Bool { if case .guest = place { true } else { false } }
 
+    /// The circuit on which it was met last; nil where that was none.
+    var arrival: CircuitPlace? { ring.next?.session.place ?? ring.current?.session.place }
+
     /// Whether it is a guest with a session or a patch on a circuit.
     func isOn(_ place: CircuitPlace) -> Bool {
         guard isGuest else { return false }

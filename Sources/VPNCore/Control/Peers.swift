@@ -59,6 +59,13 @@ struct Peers {
         return slots.sorted()
     }
 
+    /// How many are like this; nobody is copied for it.
+    func count(where isWanted: (borrowing Peer) -> Bool) -> Int {
+        var count = 0
+        for place in places.values where isWanted(place.peer!) { count += 1 }
+        return count
+    }
+
     @discardableResult
     mutating func removeValue(forKey slot: PeerSlot) -> Peer? { remove(slot) }
 

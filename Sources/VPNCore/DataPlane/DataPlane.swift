@@ -34,9 +34,17 @@ public struct DataPlane {
     /// When `expire` has something to do; nil where there is no quilt.
     public var deadline: Instant? {
         mutating get {
+            var due = deadlineWhileBlocked
+            if let sender = sender.deadline { due = min(due ?? sender, sender) }
+            return due
+        }
+    }
+
+    /// The same while nothing can be sent: packets that a patch would take wait for that, whatever the time is.
+    public var deadlineWhileBlocked: Instant? {
+        mutating get {
             var due = quilts.deadline
             if let receiver = receiver.deadline { due = min(due ?? receiver, receiver) }
-            if let sender = sender.deadline { due = min(due ?? sender, sender) }
             return due
         }
     }

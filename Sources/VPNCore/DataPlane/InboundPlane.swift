@@ -146,9 +146,9 @@ public struct InboundPlane {
         case .removePatch(let index): sessions.removePatch(index)
         case .routes(let table): routes = Routes(table)
         case .removePeer(let slot):
-            for session in sessions.owners.values where session.peer == slot {
-                _ = sessions.remove(session.localIndex)
-                unravel(session.localIndex)
+            for index in sessions.indices(of: slot) {
+                _ = sessions.remove(index)
+                unravel(index)
             }
             if slot < peers.count { peers[slot] = PeerPath(mtu: mtu) }
         case .limit(let slot, let mtu):
@@ -286,8 +286,9 @@ public struct InboundPlane {
 
     @inline(never)
     private mutating func noteElsewhere(_ carrier: Carrier, _ slot: PeerSlot, _ train: Train, _ now: Instant) {
-        if let known = peers[slot].elsewhere, known.carrier == carrier, now.since(known.told) < Limits.carrierReports {
-            return
+        if let known = peers[slot].elsewhere {
+            let rest = known.carrier == carrier ? Limits.carrierReports : Limits.carrierChanges
+            if now.since(known.told) < rest { return }
         }
         let bytes = (0..<opened.count).reduce(0) { $0 + train.datagram($1).count }
         // It could not pay for a question there, and while a move waits in vain no other begins: what comes next is told.

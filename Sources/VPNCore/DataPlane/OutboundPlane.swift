@@ -25,7 +25,7 @@ public struct OutboundPlane {
     /// What goes beside the packets of quilts (§9): copies and repairs.
     var extras = QuiltExtras()
     /// Packets that wait until a patch takes them (§9).
-    private var paced = PacedPackets()
+    var paced = PacedPackets()
 
     private var routes = Routes()
     /// What may come to guests; nil where this is no exit.

@@ -19,6 +19,8 @@ struct SessionTable {
 
     private var entries: [Entry]
     private(set) var owners: [UInt32: Session] = [:]
+    /// How many sessions each peer has here, so that nobody looks through all of them for one that has none.
+    private var counts: [UInt16] = []
     /// Further indices: the session's own one, and the patch.
     private var patches: [UInt32: (session: UInt32, patch: UInt8)] = [:]
     /// Sessions that have or had some: what is under way may say so after the last of them has gone.
@@ -33,6 +35,10 @@ struct SessionTable {
     mutating func insert(_ session: Session) -> Bool {
         if let present = owners[session.localIndex] { return present === session }
         owners[session.localIndex] = session
+        if counts.count <= session.peer {
+            counts += Array(repeating: 0, count: session.peer + 1 - counts.count)
+        }
+        counts[session.peer] += 1
         add(Entry(index: session.localIndex, session: SessionReference(session)))
         return true
     }
@@ -41,24 +47,31 @@ struct SessionTable {
     mutating func insert(patch: UInt8, of session: Session, index: UInt32) {
         guard owners[session.localIndex] === session, patches[index] == nil, owners[index] == nil else { return }
         patches[index] = (session.localIndex, patch)
-        quilted.insert(session.localIndex)
-        // All of its indices know it from now on.
-        rebuild(capacity: (owners.count + patches.count) * 2 > entries.count ? entries.count * 2 : entries.count)
+        // All of its indices know it from now on; those of other patches do so already.
+        if quilted.insert(session.localIndex).inserted { entries[location(of: session.localIndex)!].isQuilted = true }
+        add(Entry(index: index, patch: patch, isQuilted: true, session: SessionReference(session)))
     }
 
     /// Takes such an index back.
     mutating func removePatch(_ index: UInt32) {
-        if patches.removeValue(forKey: index) != nil { rebuild(capacity: entries.count) }
+        if patches.removeValue(forKey: index) != nil { vacate(index) }
     }
 
     /// Removes a session and gives it back.
     mutating func remove(_ index: UInt32) -> Session? {
         guard let session = owners.removeValue(forKey: index) else { return nil }
-        patches = patches.filter { $0.value.session != index }
-        quilted.remove(index)
-        // Sessions go rarely: placing the others anew is simpler than tombstones, and keeps chains short.
-        rebuild(capacity: entries.count)
+        counts[session.peer] -= 1
+        vacate(index)
+        if quilted.remove(index) != nil {
+            for patch in patches.filter({ $0.value.session == index }).keys { removePatch(patch) }
+        }
         return session
+    }
+
+    /// The indices of a peer's sessions.
+    func indices(of peer: PeerSlot) -> [UInt32] {
+        guard counts.indices.contains(peer), counts[peer] > 0 else { return [] }
+        return owners.values.filter { $0.peer == peer }.map(\.localIndex)
     }
 
     /// The session of `index`; to be followed before this table changes.
@@ -93,6 +106,34 @@ struct SessionTable {
         var place = Int(truncatingIfNeeded: entry.index) & (entries.count - 1)
         while entries[place].index != 0 { place = (place + 1) & (entries.count - 1) }
         entries[place] = entry
+    }
+
+    /// Where an index stands; nil where it is in no place.
+    private func location(of index: UInt32) -> Int? {
+        var place = Int(truncatingIfNeeded: index) & (entries.count - 1)
+        while entries[place].index != index {
+            if entries[place].index == 0 { return nil }
+            place = (place + 1) & (entries.count - 1)
+        }
+        return place
+    }
+
+    /// Frees the place of an index. Those behind it that may come nearer to their own do, so that the table is as if it had
+    /// never been there: no tombstones, and no work but for one chain, however many sessions go at once.
+    private mutating func vacate(_ index: UInt32) {
+        guard index != 0, var hole = location(of: index) else { return }
+        let mask = entries.count - 1
+        var place = (hole + 1) & mask
+        while entries[place].index != 0 {
+            let home = Int(truncatingIfNeeded: entries[place].index) & mask
+            // How far it stands from its own place, and how far from the hole.
+            if (place - home) & mask >= (place - hole) & mask {
+                entries[hole] = entries[place]
+                hole = place
+            }
+            place = (place + 1) & mask
+        }
+        entries[hole] = Entry(index: 0, session: nil)
     }
 
     private mutating func rebuild(capacity: Int) {

@@ -21,7 +21,7 @@ public struct Train: Hashable, Sendable {
 
     /// Where a datagram lies.
     @inline(__always)
-    func datagram(_ place: Int) -> Range<Int> {
+    public func datagram(_ place: Int) -> Range<Int> {
         let start = range.lowerBound + place * segment
         return start..<min(start + segment, range.upperBound)
     }

@@ -53,39 +53,53 @@ public struct GuardList: Sendable, Equatable {
 
     public var ids: Set<PeerID> { Set(guards.map(\.id)) }
 
-    /// Drops those whose time is over; true if there was one.
+    /// Drops those whose time is over; true if there was one. Only by a clock that something else agrees with.
     public mutating func expire(unix: UInt64) -> Bool {
         let before = guards.count
-        guards.removeAll { $0.expires <= unix || $0.added > unix &+ Self.life.upperBound }
+        guards.removeAll { $0.expires <= unix }
         return guards.count != before
+    }
+
+    /// Whether a guard was chosen later than this clock goes, by more than a life: that one's clock was wrong, or this one is. Nobody can
+    /// tell which, so that such a guard stays, is not used, and is in nobody's way.
+    private static func isOfLater(_ entry: Guard, _ unix: UInt64) -> Bool {
+        entry.added > unix && entry.added - unix > life.upperBound
+    }
+
+    private static func isOlderThanADay(_ entry: Guard, _ unix: UInt64) -> Bool {
+        entry.added <= unix && unix - entry.added >= day
     }
 
     /// The guards to try, in this order.
     ///
     /// - Parameter usable: the relays that are in the directory and not barred.
     public func preferred(among usable: Set<PeerID>, unix: UInt64) -> [PeerID] {
-        guards.filter { usable.contains($0.id) && $0.retry <= unix }.map(\.id)
+        guards.filter { usable.contains($0.id) && $0.retry <= unix && !Self.isOfLater($0, unix) }.map(\.id)
     }
 
     /// Whether another guard may be chosen: fewer than three can be used, and the day's are not used up.
     public func mayAdd(among usable: Set<PeerID>, unix: UInt64) -> Bool {
-        let good = guards.count { usable.contains($0.id) && $0.failures < Self.patience }
+        let good = guards.count {
+            usable.contains($0.id) && $0.failures < Self.patience && !Self.isOfLater($0, unix)
+        }
         return good < Self.primaries && hasAdditions(unix: unix)
     }
 
     /// Whether the day's new guards are not used up.
     public func hasAdditions(unix: UInt64) -> Bool {
-        guards.count { $0.added.addingReportingOverflow(Self.day).partialValue > unix } < Self.additionsPerDay
+        guards.count { !Self.isOlderThanADay($0, unix) && !Self.isOfLater($0, unix) } < Self.additionsPerDay
     }
 
-    /// Adds one at the end. Where the sample is full, one that is no relay any more gives way; false where all are.
+    /// Adds one at the end. Where the sample is full, one that is not used, or is no relay any more, gives way; false where there is none.
     public mutating func add(
         _ id: PeerID, usable: Set<PeerID>, unix: UInt64, using random: inout some RandomNumberGenerator
     ) -> Bool {
         guard !contains(id), hasAdditions(unix: unix) else { return false }
         if guards.count >= Self.sample {
-            guard let gone = guards.firstIndex(where: { !usable.contains($0.id) && $0.added + Self.day <= unix })
-            else { return false }
+            let gone = guards.firstIndex { entry in
+                Self.isOfLater(entry, unix) || !usable.contains(entry.id) && Self.isOlderThanADay(entry, unix)
+            }
+            guard let gone else { return false }
             guards.remove(at: gone)
         }
         var new = Guard(

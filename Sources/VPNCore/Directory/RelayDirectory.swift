@@ -142,6 +142,13 @@ public struct RelayDirectory: Sendable {
         entries[first.id] = nil
     }
 
+    /// Whether anything here is good at that time.
+    func isCurrent(unix: UInt64) -> Bool {
+        entries.values.contains {
+            $0.descriptor.notAfter > unix && $0.descriptor.notBefore <= unix &+ Limits.descriptorClockSlack
+        }
+    }
+
     /// Drops what is no longer good, and tells whose it was.
     public mutating func expire(unix: UInt64, now: Instant) -> [PeerID] {
         let gone = entries.values.filter { $0.descriptor.notAfter <= unix }.map(\.id)

@@ -75,7 +75,7 @@ struct FenceHalf<Key: FixedWidthInteger & UnsignedInteger & Sendable>: Sendable 
         for rule in policy.rules {
             let start = Int32(ports.count)
             ports += rule.ports
-            for (range, reach) in FenceHalf.ranges(rule, own, family) {
+            for (range, reach) in FenceHalf.ranges(rule, surroundings, own, family) {
                 rules.append(
                     Rule(
                         first: Key(truncatingIfNeeded: range.lowerBound),
@@ -98,7 +98,7 @@ struct FenceHalf<Key: FixedWidthInteger & UnsignedInteger & Sendable>: Sendable 
 
     /// What a rule is about in this family, and which standings it reaches there.
     private static func ranges(
-        _ rule: ExitRule, _ own: Set<IPAddress>, _ family: IPAddress.Family
+        _ rule: ExitRule, _ surroundings: ExitSurroundings, _ own: Set<IPAddress>, _ family: IPAddress.Family
     ) -> [(ClosedRange<UInt128>, reach: UInt8)] {
         let whole = 0...IPPrefix.hostMask(family, 0)
         let accepts = rule.verdict == .accept
@@ -113,7 +113,7 @@ struct FenceHalf<Key: FixedWidthInteger & UnsignedInteger & Sendable>: Sendable 
             return own.sorted().map { ($0.value...$0.value, accepts ? Standing.host.bit : Standing.all) }
         case .network(let network):
             guard network.family == family else { return [] }
-            let reach = SpecialNetworks.contain(network) ? Standing.special.bit : Standing.open.bit
+            let reach = surroundings.isApart(network) ? Standing.special.bit : Standing.open.bit
             return [(network.first...network.last, accepts ? reach : Standing.all)]
         }
     }
@@ -125,7 +125,8 @@ struct FenceHalf<Key: FixedWidthInteger & UnsignedInteger & Sendable>: Sendable 
         var closed = Set(surroundings.closed.filter { $0.family == family && $0.length > 0 })
         if family == .v6 { closed.insert(SpecialNetworks.mapped) }
         var standings: [IPPrefix: Standing] = [:]
-        for network in SpecialNetworks.all where network.family == family {
+        let links = surroundings.links.filter { $0.length > 0 }
+        for network in SpecialNetworks.all + links where network.family == family {
             // In a closed network nothing else but the host's own counts.
             let isCovered = closed.contains { $0.contains(network.address) && $0.length <= network.length }
             if !isCovered { standings[network] = .special }

@@ -71,7 +71,8 @@ public struct ExitGate: Sendable {
     }
 
     /// An ICMP error may pass where what it is about might have: a packet of the guest that receives it, or one to the guest that
-    /// sends it. Who complains, some router on the way, does not matter.
+    /// sends it, which goes to nobody but the sender of that packet. Who complains to a guest, some router on the way, does not
+    /// matter.
     @inline(never)
     private func judge(
         error inner: InnerPacket, _ buffer: borrowing MutableSpan<UInt8>, _ quoted: Range<Int>
@@ -93,12 +94,12 @@ public struct ExitGate: Sendable {
             isAllowed =
                 direction == .homeward
                 ? to == source && fence.v4.allows(destination, name, port: reading.destination)
-                : from == destination && fence.v4.allows(source, name, port: reading.source)
+                : from == destination && to == source && fence.v4.allows(source, name, port: reading.source)
         case (.v6(let from, let to), .v6(let source, let destination)):
             isAllowed =
                 direction == .homeward
                 ? to == source && fence.v6.allows(destination, name, port: reading.destination)
-                : from == destination && fence.v6.allows(source, name, port: reading.source)
+                : from == destination && to == source && fence.v6.allows(source, name, port: reading.source)
         default: isAllowed = false
         }
         // Nobody is told of a refused error (RFC 1122 §3.2.2).

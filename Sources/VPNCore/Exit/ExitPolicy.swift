@@ -14,8 +14,8 @@ public struct ExitPolicyError: Error, Hashable, Sendable, CustomStringConvertibl
 
 /// Rules, the first that matches decides; behind them `reject *`.
 ///
-/// No `accept` reaches an address of this host but `accept self`, nor a special network (`SpecialNetworks.all`) unless it names
-/// it: `private`, or a network that lies wholly in it. IPv4-mapped IPv6 is reached by nothing.
+/// No `accept` reaches an address of this host but `accept self`, nor a special network (`SpecialNetworks.all`), nor one that the host
+/// is linked to, unless it names it: `private`, or a network that lies wholly in it. IPv4-mapped IPv6 is reached by nothing.
 public struct ExitPolicy: Hashable, Sendable {
     private enum Form: Hashable {
         case allowAll, denyAll
@@ -102,10 +102,19 @@ public struct ExitSurroundings: Hashable, Sendable {
     /// Reached by no rule: the networks of leases, and those behind configured peers. A network of length 0 is the Internet and
     /// closes nothing.
     public var closed: [IPPrefix]
+    /// Where this host's neighbours are, public addresses or not: reached as special networks are, by a rule that names them.
+    public var links: [IPPrefix]
 
-    public init(addresses: [IPAddress], port: UInt16, closed: [IPPrefix]) {
+    public init(addresses: [IPAddress], port: UInt16, closed: [IPPrefix], links: [IPPrefix] = []) {
         self.addresses = addresses
         self.port = port
         self.closed = closed
+        self.links = links
+    }
+
+    /// Whether a whole network is one that a rule must name: special, or a neighbourhood.
+    public func isApart(_ network: IPPrefix) -> Bool {
+        SpecialNetworks.contain(network)
+            || links.contains { $0.length > 0 && $0.length <= network.length && $0.contains(network.address) }
     }
 }

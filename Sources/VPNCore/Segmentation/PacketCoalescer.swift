@@ -8,6 +8,8 @@
 public struct PacketCoalescer: Sendable {
     /// Packets that one write takes at most.
     public static let capacity = 128
+    /// Of them, UDP packets: kernels before 6.9 cut UDP into no more, and some of them refuse a write that asks for it.
+    public static let datagrams = 64
     /// The longest packet that IPv4's length can tell.
     private static let longest = 65_535
 
@@ -130,8 +132,9 @@ public struct PacketCoalescer: Sendable {
         length += next.payloadLength
         sequence &+= UInt32(truncatingIfNeeded: next.payloadLength)
         if next.transport == .tcp { hasPush = buffer[next.transportStart + 13] & PacketCoalescer.push != 0 }
+        let limit = next.transport == .udp ? PacketCoalescer.datagrams : PacketCoalescer.capacity
         // A shorter segment is the last, and so is one that pushes.
-        if next.payloadLength < segmentSize || hasPush || count == PacketCoalescer.capacity { head = nil }
+        if next.payloadLength < segmentSize || hasPush || count == limit { head = nil }
     }
 
     @inline(__always)

@@ -80,6 +80,52 @@ import VPNTesting
         #expect(admits(3, 98, at: 70))
     }
 
+    /// One circuit has ten a minute, all that repeat have half of the link's, and who says the first word is heard beside them.
+    @Test func circuitsAreHeardBesideAFlood() {
+        var rate = HandshakeRate(limit: 0)
+        rate.linkLimit = 60
+        func admits(_ id: UInt32, at seconds: Int) -> Bool {
+            rate.admit(.circuit(CircuitPlace(outer: 3, id: id)), now: .origin + .seconds(seconds))
+        }
+        #expect((0..<1000).count { _ in admits(1, at: 1) } == 10)
+        #expect((0..<1000).count { admits(UInt32(2 + $0 % 20), at: 2) } < 45)
+        #expect((100..<110 as Range<UInt32>).allSatisfy { admits($0, at: 3) })
+        #expect(!admits(100, at: 3), "not twice")
+        let load = rate.load(of: .circuit(CircuitPlace(outer: 3, id: 1)), now: .origin + .seconds(3))
+        #expect(load > rate.load(of: .circuit(CircuitPlace(outer: 3, id: 105)), now: .origin + .seconds(3)))
+        // Never more than the link has, whatever circuits there are.
+        #expect((1000..<3000 as Range<UInt32>).count { admits($0, at: 4) } <= 20)
+        #expect(rate.count == 1)
+        #expect(admits(1, at: 62), "its minute is over")
+    }
+
+    /// Guests of one link, however many they are, have half of what others leave; of all circuits, and of those to one peer.
+    @Test func circuitsOfGuestsAreSharedOutByLink() {
+        var relay = RelayStateMachine()
+        relay.policy = RelayPolicy()
+        relay.policy?.circuits = 40
+        relay.policy?.circuitsPerLink = 12
+        var clients = 100
+        func fill(_ link: PeerSlot, by origin: PeerSlot?) -> Int {
+            var begun = 0
+            while begun < 50, relay.hasRoom(from: clients, to: link, by: origin) {
+                relay.begin(
+                    CircuitPlace(outer: clients, id: 1), to: target, over: link, by: origin,
+                    now: .origin + .seconds(1))
+                clients += 1
+                begun += 1
+            }
+            return begun
+        }
+        #expect(fill(10, by: 1) == 6)
+        #expect(fill(10, by: 2) == 3)
+        #expect(fill(11, by: 1) == 6)
+        #expect(fill(12, by: 1) == 6 && fill(13, by: 1) == 1, "19 of the 37 that others leave")
+        #expect(fill(10, by: nil) == 3, "who is known directly has what there is")
+        for circuit in relay.all { relay.remove(circuit) }
+        #expect(relay.count == 0 && relay.remembered == 0)
+    }
+
     @Test func relaysCountEverythingBackToNothing() {
         var relay = RelayStateMachine()
         relay.policy = RelayPolicy()

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A client whose circuits choose their paths among relays that they know by descriptors alone.
 import VPNCrypto
-import VPNTesting
 
 @testable import VPNCore
+@testable import VPNTesting
 
 /// A client that knows seven relays by their descriptors, of which 5 and 6 are exits.
 final class ChoiceScenario {
@@ -57,6 +57,14 @@ final class ChoiceScenario {
 
     func isReady(_ number: Int) -> Bool {
         client.circuits(now: network.now).contains { $0.number == number && $0.state == .ready }
+    }
+
+    /// The first relay of a path says that it is over.
+    func endByGuard(_ path: CircuitPath) {
+        guard let relay = relays.first(where: { $0.identity.publicKeys.peerID == path.hops[0] }),
+            let slot = relay.machine.slotsByIdentity[client.identity.publicKeys.peerID], let first = path.places.first
+        else { return }
+        network.say(.end, EndMessage(id: first.id, reason: .lost).encoded, to: slot, from: relay)
     }
 
     func detach(_ id: PeerID) { network.detach(relays.first { $0.identity.publicKeys.peerID == id }!) }

@@ -113,9 +113,33 @@ struct GuardListTests {
         #expect(list.guards.count == 20)
         list = GuardList([endless, endless])
         #expect(list.guards.map(\.expires) == [unix + 120 * day])
-        // Of a clock that was years ahead.
-        list = GuardList([GuardList.Guard(id: id(1), added: unix + 1000 * day, expires: unix + 1100 * day)])
+    }
+
+    /// Of a clock that was years ahead, unless it is this one that is years behind.
+    @Test func whoWasChosenInTheFutureWaitsForItAndIsInNobodysWay() {
+        var random = SeededRandom(seed: 7)
+        let later = unix + 1000 * day
+        var list = GuardList(
+            (0..<20).map { GuardList.Guard(id: id($0), added: later, expires: later + 100 * day) })
+        let before = list
         let isGone = list.expire(unix: unix)
-        #expect(isGone)
+        #expect(!isGone && list == before)
+        #expect(list.preferred(among: ids(40), unix: unix).isEmpty && list.mayAdd(among: ids(40), unix: unix))
+        #expect(list.preferred(among: ids(40), unix: later).count == 20)
+        for number in 20..<23 {
+            let isAdded = list.add(id(number), usable: ids(40), unix: unix, using: &random)
+            #expect(isAdded)
+        }
+        #expect(list.guards.count == 20 && !list.mayAdd(among: ids(40), unix: unix))
+        #expect(list.preferred(among: ids(40), unix: unix) == [id(20), id(21), id(22)])
+        // A little ahead: the clock was set back, and whoever did that gets no others.
+        list = GuardList(
+            (0..<3).map { GuardList.Guard(id: id($0), added: unix + 100 * day, expires: unix + 200 * day) })
+        #expect(list.preferred(among: ids(40), unix: unix).count == 3 && !list.mayAdd(among: ids(40), unix: unix))
+        for strange in [0, UInt64.max - 1, UInt64.max] {
+            list = GuardList([GuardList.Guard(id: id(1), added: strange, expires: .max)])
+            #expect(list.hasAdditions(unix: unix))
+            _ = list.add(id(2), usable: [], unix: unix, using: &random)
+        }
     }
 }

@@ -2,9 +2,9 @@
 // Circuits whose paths the node chooses itself, over relays that know each other by descriptors alone.
 import Testing
 import VPNCrypto
-import VPNTesting
 
 @testable import VPNCore
+@testable import VPNTesting
 
 struct PathChoiceTests {
     @Test(arguments: [1, 2, 3, 4] as [UInt64]) func threeHopsByDescriptorsAlone(_ seed: UInt64) throws {
@@ -82,6 +82,49 @@ struct PathChoiceTests {
         }
         #expect(scene.client.guardList.guards.count <= GuardList.additionsPerDay)
         #expect(scene.client.guardList.guards.count > 3)
+    }
+
+    /// A guard that ends each path as soon as it is there, but never refuses: it comes after the others, and stays in the list.
+    @Test(arguments: 12...14 as ClosedRange<UInt64>) func aGuardThatBreaksPathsComesLast(seed: UInt64) throws {
+        let scene = try ChoiceScenario(seed: seed)
+        let bad = try scene.client.choosePath(PathWish(hops: 3), now: scene.network.now)[0]
+        var ended = 0
+        for round in 0..<80 where ended < 20 {
+            let (number, path) = try scene.build(PathWish(hops: 3), name: "c\(round)")
+            #expect(scene.network.run(for: .seconds(30)) { scene.isReady(number) }, "\(scene.client.circuitEvents)")
+            let own = scene.client.machine.circuits.paths.values.first { $0.circuit == number }
+            if path[0] == bad, let own {
+                scene.endByGuard(own)
+                #expect(scene.network.run(for: .seconds(5)) { scene.path(number) == nil })
+                ended += 1
+            } else {
+                #expect(scene.network.closeCircuit(number, at: scene.client))
+            }
+            scene.network.run(for: .seconds(3))
+        }
+        #expect(ended == 20)
+        for _ in 0..<20 {
+            let path = try scene.client.choosePath(PathWish(hops: 3), now: scene.network.now)
+            #expect(path[0] != bad)
+        }
+        #expect(scene.client.guardList.contains(bad) && scene.client.guardList.guards.count == 3)
+    }
+
+    /// Paths that lasted outweigh those that did not, and old ones count less.
+    @Test func guardsAreJudgedByWhatLasts() {
+        var record = GuardRecord()
+        for number in 0..<19 {
+            record.add(lasted: false)
+            #expect(!record.isDoubted, "\(number)")
+        }
+        record.add(lasted: false)
+        #expect(record.isDoubted)
+        for _ in 0..<20 { record.add(lasted: true) }
+        #expect(!record.isDoubted)
+        for _ in 0..<200 { record.add(lasted: true) }
+        #expect(record.ended < 64)
+        for _ in 0..<64 { record.add(lasted: false) }
+        #expect(record.isDoubted)
     }
 
     @Test func whatRelaxedDiversityLetsThroughIsToldOfTheCircuit() throws {

@@ -105,6 +105,31 @@ import VPNTesting
         #expect(kept.allSatisfy { (60 * Self.day...120 * Self.day).contains($0.expires - $0.added) })
     }
 
+    /// The guards of an earlier run outlast a clock by which nobody is a relay any more, or yet.
+    @Test(arguments: [4000, -4000]) func aWrongClockRemovesNoGuards(_ days: Int) throws {
+        let network = VirtualNetwork(seed: 33)
+        let client = Self.host(unix: UInt64(Int(Self.unix) + days * 86_400), network)
+        let kept = GuardList(
+            (2...4).map {
+                GuardList.Guard(
+                    id: DirectoryScene.id($0), added: Self.unix - Self.day, expires: Self.unix + 80 * Self.day)
+            })
+        client.restoreGuards(kept)
+        #expect(client.addRelays([(try DirectoryScene.descriptor(2), .imported)], now: network.now).count == 1)
+        #expect(throws: SelectionFailure.self) { _ = try client.choosePath(PathWish(hops: 3), now: network.now) }
+        #expect(client.guardList == kept)
+        client.setClock(unixSeconds: Self.unix, now: network.now)
+        try Self.publish(30, to: client, at: Self.unix, serial: 2, now: network.now)
+        #expect(try Self.chosen(client, network) == kept.guards.map(\.id))
+        // Their time is over by a clock that relays agree with, not by one of which those that are known are no longer good.
+        let later = Self.unix + 100 * Self.day
+        client.setClock(unixSeconds: later, now: network.now)
+        #expect(try Self.chosen(client, network) == kept.guards.map(\.id))
+        try Self.publish(30, to: client, at: later, serial: 3, now: network.now)
+        _ = try Self.chosen(client, network)
+        #expect(client.guardList.guards.count == 3 && client.guardList.guards.allSatisfy { $0.added == later })
+    }
+
     @Test func aPauseIsAsLongAsItIsWhateverTheClockSays() {
         var list = GuardList()
         var random = SeededRandom(seed: 3)

@@ -178,6 +178,15 @@ import Testing
         let foreign = v4(to: "10.66.0.9", from: IPAddress("10.0.0.7")!, tcp(to: 40000, from: 443))
         #expect(
             judge(&out, error(about: foreign, from: Self.guest4, to: "10.0.0.7", type: 3)) == .refuse(isTold: false))
+        // What it quotes opens no way to anybody else: the exit's network, its own addresses, a third host.
+        for other in ["10.0.0.7", "198.41.0.4", "169.254.169.254", "9.9.9.9"] {
+            #expect(
+                judge(&out, error(about: answer, from: Self.guest4, to: other, type: 3)) == .refuse(isTold: false))
+        }
+        let answer6 = v6(to: "fd66:7071::9", from: IPAddress("2606:4700::1")!, tcp(to: 40000, from: 443))
+        let about6 = [1, 0, 0, 0, 0, 0, 0, 0] + answer6
+        #expect(judge(&out, v6(to: "2606:4700::1", number: 58, about6)) == .accept)
+        #expect(judge(&out, v6(to: "fd00::7", number: 58, about6)) == .refuse(isTold: false))
         // Echo needs a rule.
         #expect(judge(&out, v4(number: 1, [8, 0, 0, 0, 0, 0, 0, 0])) == .refuse(isTold: true))
         var pings = try gate("accept icmp/*")

@@ -184,6 +184,28 @@ import Testing
         #expect(ExitFence(.allowAll, surroundings).allows(.tcp, IPAddress("1.1.1.1")!, port: 80))
     }
 
+    /// Public addresses of whoever is on the exit's own link: reached as private ones are.
+    @Test func neighboursAreReachedByName() throws {
+        let surroundings = ExitSurroundings(
+            addresses: [IPAddress("198.41.0.4")!, IPAddress("2a00::5")!], port: 9000,
+            closed: [try IPPrefix("198.41.0.128/25")],
+            links: ["198.41.0.0/24", "2a00::/64", "0.0.0.0/0"].map { try! IPPrefix($0) })
+        func reached(_ policy: String) throws -> [String] {
+            let fence = ExitFence(try ExitPolicy(text: policy), surroundings)
+            return ["198.41.0.3", "198.41.0.4", "198.41.0.130", "198.41.1.0", "2a00::6", "2a00:0:0:1::6"].filter {
+                fence.allows(.tcp, IPAddress($0)!, port: 443)
+            }
+        }
+        let strangers = ["198.41.1.0", "2a00:0:0:1::6"]
+        for policy in ["allow-all", "accept *", "accept 198.0.0.0/8; accept [2a00::/32]", "accept private; accept *"] {
+            #expect(try reached(policy) == strangers, "\(policy)")
+        }
+        #expect(try reached("accept 198.41.0.0/24; accept *") == ["198.41.0.3"] + strangers)
+        #expect(try reached("accept [2a00::6/128]:443") == ["2a00::6"])
+        #expect(try reached("accept self; accept 198.41.0.2/31") == ["198.41.0.3", "198.41.0.4"])
+        #expect(try reached("reject 198.41.0.0/16; accept 198.41.0.0/24").isEmpty)
+    }
+
     @Test func theSpecialNetworksAreApart() {
         for (place, network) in SpecialNetworks.all.enumerated() {
             for other in SpecialNetworks.all[(place + 1)...] {

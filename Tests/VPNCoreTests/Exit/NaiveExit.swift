@@ -29,7 +29,8 @@ struct NaiveExit {
         let isOwn = surroundings.addresses.contains(address)
         if isOwn, name == "udp", port == Int(surroundings.port) { return false }
         if !isOwn, surroundings.closed.contains(where: { $0.length > 0 && $0.contains(address) }) { return false }
-        let isSpecial = SpecialNetworks.all.contains { $0.contains(address) }
+        let apart = SpecialNetworks.all + surroundings.links
+        let isSpecial = apart.contains { $0.contains(address) }
         for rule in policy.rules {
             if let transport = rule.transport {
                 guard transport.rawValue == (name == "echo" ? "icmp" : name) else { continue }
@@ -53,7 +54,7 @@ struct NaiveExit {
                 isThere = network.contains(address)
                 isNamed =
                     !isOwn
-                    && SpecialNetworks.all.contains { $0.contains(network.address) && network.length >= $0.length }
+                    && apart.contains { $0.contains(network.address) && network.length >= $0.length }
             }
             guard isThere else { continue }
             if rule.verdict == .reject { return false }
@@ -161,7 +162,8 @@ struct NaiveExit {
                 return about.source == destination && allows(inner.name, about.destination, inner.destination)
                     ? .accept : .refuse
             }
-            return about.destination == source && allows(inner.name, about.source, inner.source) ? .accept : .refuse
+            return about.destination == source && about.source == destination
+                && allows(inner.name, about.source, inner.source) ? .accept : .refuse
         default:
             let isAllowed =
                 isHomeward

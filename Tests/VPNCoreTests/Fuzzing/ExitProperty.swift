@@ -30,10 +30,12 @@ enum ExitProperty {
 
     private static func checkPackets(_ input: inout FuzzInput) throws {
         let policy = policy(&input)
-        let surroundings = ExitSurroundings(
+        var surroundings = ExitSurroundings(
             addresses: (0..<input.number(below: 3)).map { _ in address(&input) }, port: 9000,
             closed: (0..<input.number(below: 3)).map { _ in network(&input) })
-        let isHomeward = input.byte() & 1 == 1
+        let kind = input.byte()
+        let isHomeward = kind & 1 == 1
+        surroundings.links = (0..<Int(kind >> 6)).map { _ in network(&input) }
         var naive = NaiveExit(policy: policy, surroundings: surroundings, isHomeward: isHomeward)
         var gate = ExitGate(ExitFence(policy, surroundings), isHomeward ? .homeward : .outward)
         for _ in 0..<3 {

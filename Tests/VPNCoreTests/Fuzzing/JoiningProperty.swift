@@ -73,7 +73,8 @@ enum JoiningProperty {
             parts.flatMap { Array($0[model.payloadStart...]) } == model.payload, "content of \(source.prefix(80))")
         // What may be joined at all comes in one piece again.
         let isPlain = !model.isTCP || model.flags & ~0x48 == 0x10
-        guard isPlain, model.ipOptions.isEmpty, (2...PacketCoalescer.capacity).contains(parts.count) else { return }
+        let limit = model.isTCP ? PacketCoalescer.capacity : PacketCoalescer.datagrams
+        guard isPlain, model.ipOptions.isEmpty, (2...limit).contains(parts.count) else { return }
         try FuzzFinding.unless(
             joined.writes == [.init(header: header, packet: source, count: parts.count)],
             "\(joined.writes.map { ($0.count, $0.packet.prefix(80)) }) instead of \(source.prefix(80)), \(header)")

@@ -392,7 +392,7 @@ import VPNTesting
             return told
         }
         var sealed: [[[UInt8]]] = []
-        for _ in 0..<6 { sealed.append(try (0..<10).map { _ in try #require(pair.a.send(packet).datagram) }) }
+        for _ in 0..<9 { sealed.append(try (0..<10).map { _ in try #require(pair.a.send(packet).datagram) }) }
         let size = sealed[0].reduce(0) { $0 + $1.count }
         let now = Fixture.now
         #expect(take(sealed[1], from: Fixture.carrierToA, at: now) == [])
@@ -403,5 +403,10 @@ import VPNTesting
         #expect(take(sealed[4], from: other, at: now + .seconds(1)) == [size])
         pair.b.plane.apply(.move(0, other))
         #expect(take(sealed[5], from: other, at: now + .seconds(5)) == [])
+        // Whoever shows a new one each time is not told of each time.
+        let (third, thief) = (Carrier.udp(Endpoint(v4: 0x0A00_0052, port: 4500)), Carrier.udp(Self.thief))
+        #expect(take(sealed[6], from: third, at: now + .seconds(6)) == [size])
+        #expect(take(sealed[7], from: thief, at: now + .seconds(6) + .milliseconds(9)) == [])
+        #expect(take(sealed[8], from: thief, at: now + .seconds(6) + .milliseconds(10)) == [size])
     }
 }

@@ -166,9 +166,10 @@ final class RandomNetwork {
 
     var relayPolicy: RelayPolicy {
         var policy = RelayPolicy()
-        policy.circuits = 8 * plan.nodes.count
+        // In a small network all guests may come by one link, which has half of the places.
+        policy.circuits = 16 * plan.nodes.count
         policy.circuitsPerClient = 16
-        policy.guests = 4 * plan.nodes.count
+        policy.guests = 8 * plan.nodes.count
         return policy
     }
 

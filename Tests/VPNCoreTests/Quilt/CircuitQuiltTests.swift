@@ -2,9 +2,9 @@
 // Several paths through relays to one exit, used at once (§8, §9).
 import Testing
 import VPNCrypto
-import VPNTesting
 
 @testable import VPNCore
+@testable import VPNTesting
 
 @Suite struct CircuitQuiltTests {
     private static let inner = IPPrefix(containing: IPAddress(v4: 0x0A4D_0001), length: 32)
@@ -155,6 +155,24 @@ import VPNTesting
         let relaxed = try Scene(seed: 8, relays: 5, paths: 3, relaxed: true)
         #expect(relaxed.connect(3), "\(relaxed.describe())")
         #expect(relaxed.circuit?.isRelaxed == true)
+    }
+
+    /// Somebody on the way ends each further path, or each first one, as soon as it is there: the next ones are built at once,
+    /// after 1 s, and doubled each time, and the circuit goes on by the other.
+    @Test(arguments: [true, false]) func pathsThatDoNotLastAreBuiltWithGrowingPauses(sides: Bool) throws {
+        let scene = try Scene(seed: 11, paths: 2)
+        #expect(scene.connect(2), "\(scene.describe())")
+        for _ in 0..<1200 {
+            let circuits = scene.client.machine.circuits
+            for path in circuits.paths.values where path.isSide == sides && path.machine.stage == .ready {
+                // The other one must carry, or all is lost.
+                if sides || scene.patchesUp().count == 2 { scene.scenario.endByGuard(path) }
+            }
+            scene.network.run(for: .milliseconds(100))
+        }
+        let lost = scene.client.circuitEvents.count { if case .pathLost = $0 { true } else { false } }
+        #expect((4...9).contains(lost), "\(lost): \(scene.describe())")
+        #expect(scene.circuit != nil, "\(scene.describe())")
     }
 
     /// The exit itself dies: no path leads anywhere, and that is known within 3 s.

@@ -51,7 +51,8 @@ struct JoinedPackets {
     var fault: String? {
         var place = 0
         for write in writes {
-            guard (1...PacketCoalescer.capacity).contains(write.count), place + write.count <= packets.count else {
+            let limit = write.header.segmentation == .udp ? PacketCoalescer.datagrams : PacketCoalescer.capacity
+            guard (1...limit).contains(write.count), place + write.count <= packets.count else {
                 return "a write of \(write.count) packets after \(place) of \(packets.count)"
             }
             let went = packets[place..<place + write.count]

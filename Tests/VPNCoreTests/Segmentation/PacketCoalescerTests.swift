@@ -39,9 +39,12 @@ import Testing
             #expect(Int(writes[0].header.segmentSize) == sizes[0])
         }
         #expect(join(run(model, [100, 100]), tcp: !isTCP, udp: isTCP).map(\.count) == [1, 1])
-        // 65,535 bytes and 128 packets are the limits of one write.
+        // 65,535 bytes and 128 packets, 64 of UDP, are the limits of one write.
         #expect(join(run(model, Array(repeating: 1400, count: 47))).map(\.count) == [46, 1])
-        #expect(join(run(model, Array(repeating: 10, count: 300))).map(\.count) == [128, 128, 44])
+        let full = isTCP ? [128, 128, 44] : [64, 64, 64, 64, 44]
+        #expect(join(run(model, Array(repeating: 10, count: 300))).map(\.count) == full)
+        let more = isTCP ? 129 : 65
+        #expect(join(run(model, Array(repeating: 10, count: more))).map(\.count) == [more - 1, 1])
         // A shorter one ends a run, a longer one begins another.
         #expect(join(run(model, [100, 50, 50, 100, 100])).map(\.count) == [2, 1, 2])
     }
@@ -163,7 +166,8 @@ import Testing
             var model = PacketModel.random(&random)
             (model.ipOptions, model.flags) = ([], 0x18)
             let size = Int.random(in: 600...1400, using: &random)
-            model.payload = .random(Int.random(in: size + 1...60_000, using: &random), &random)
+            let most = model.isTCP ? 60_000 : min(60_000, size * PacketCoalescer.datagrams)
+            model.payload = .random(Int.random(in: size + 1...most, using: &random), &random)
             let packet = model.encoded(partial: true)
             let parts = PacketModel.segments(packet, model.header(segmentSize: size))
             let writes = join(parts)
