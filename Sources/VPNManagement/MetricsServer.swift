@@ -17,7 +17,7 @@ public struct MetricsServer: Sendable {
         let page = MetricPage(context.node, output: context.output)
         let server = MetricsServer(
             host: "\(settings.bindHost)", port: Int(settings.bindPort), logger: context.logger,
-            metrics: { await page.text($0) }, isReady: { await page.isReady })
+            metrics: { await page.text($0) }, isReady: { await page.isReady }, isAlive: { await page.isAlive })
         return { onServing in try await server.run(onServing: onServing) }
     }
 
@@ -27,6 +27,7 @@ public struct MetricsServer: Sendable {
     let logger: Logger
     let metrics: @Sendable (MetricFormat) async -> String
     let isReady: @Sendable () async -> Bool
+    let isAlive: @Sendable () async -> Bool
     var limits = ConnectionLimits()
 
     /// Serves until its task is cancelled. Throws `NodeFailure` where the address cannot be had.
@@ -87,7 +88,10 @@ public struct MetricsServer: Sendable {
             return response
         }
         switch request.uri.path {
-        case "/livez": return plain(.ok, "ok\n", request)
+        case "/livez":
+            let isAlive = await isAlive()
+            return plain(
+                isAlive ? .ok : .serviceUnavailable, isAlive ? "ok\n" : "the node does not answer\n", request)
         case "/readyz":
             let isReady = await isReady()
             return plain(isReady ? .ok : .serviceUnavailable, isReady ? "ok\n" : "not ready\n", request)

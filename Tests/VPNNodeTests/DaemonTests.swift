@@ -133,6 +133,35 @@ struct DaemonTests {
         #expect(process.terminationReason == .exit && process.terminationStatus == 0, "\(process.terminationStatus)")
     }
 
+    /// A pager that was stopped, or a journal that hangs: the node goes on, and says afterwards what is missing.
+    @Test func aReaderOfTheLogThatReadsNothingHoldsNothingUp() throws {
+        var ends: [Int32] = [-1, -1]
+        let made = unsafe pipe(&ends)
+        try #require(made == 0)
+        defer { for end in ends { close(end) } }
+        // F_SETPIPE_SZ, which is not in the module: two pages.
+        let size = fcntl(ends[1], 1031, 8192)
+        try #require(size == 8192)
+        var log = LogPipe(try OpenFile(duplicating: ends[1], path: "log"))
+        let line = String(repeating: "x", count: 999)
+        for _ in 0..<5 { try log.write(line) }
+        let start = ContinuousClock.now
+        for _ in 0..<1000 {
+            #expect(throws: SystemCallError(call: "write", path: "log", errno: EAGAIN)) { try log.write(line) }
+        }
+        // One of them was waited for.
+        #expect(ContinuousClock.now - start < .seconds(10))
+        var buffer = [UInt8](repeating: 0, count: 8192)
+        func taken() -> Int { unsafe read(ends[0], &buffer, buffer.count) }
+        #expect(taken() == 5000)
+        // A line that is longer than a pipe is begun, and what comes next begins a line of its own.
+        #expect(throws: SystemCallError.self) { try log.write(String(repeating: "y", count: 9000)) }
+        #expect(taken() == 8192)
+        try log.write("next")
+        let count = taken()
+        #expect(String(decoding: buffer[..<max(0, count)], as: UTF8.self) == "\nnext\n")
+    }
+
     /// K12: what a node with the most talkative log says of its secrets is nothing, in no spelling.
     @Test func twoNodesMeetAndTheirLogsKeepTheirSecrets() throws {
         let scratch = try Scratch()

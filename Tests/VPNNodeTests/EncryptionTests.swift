@@ -170,6 +170,31 @@ struct EncryptionTests {
         #expect(try KeyFile.isEncrypted(scratch.file("k/brainpoolP512r1.key")))
     }
 
+    /// A crash between the renames leaves files under two passphrases; the same command finishes what it began.
+    @Test func aChangeThatWasCutShortIsFinished() throws {
+        let scratch = try Scratch()
+        let id = try PersistentIdentity.generate(into: scratch.file("k"), nickname: "a").descriptor.keys.peerID
+        let pass = try passphraseFile(scratch)
+        let new = try passphraseFile(scratch, "another passphrase", name: "new")
+        let wrong = try passphraseFile(scratch, "a third passphrase", name: "wrong")
+        _ = try target(scratch, pass).encrypt()
+        let before = try KeyFileKind.allCases.map { try scratch.read("k/\($0.fileName)") }
+        _ = try target(scratch, pass).changePassphrase(newFile: new)
+        try scratch.write(before[2], to: "k/mldsa87.key")
+        try scratch.write(before[3], to: "k/mlkem1024.key")
+        for file in [pass, new, wrong] {
+            #expect(failure(of: { _ = try target(scratch, file).decrypt() })?.status == .permission)
+        }
+        for (old, next) in [(wrong, new), (pass, wrong)] {
+            #expect(
+                failure(of: { _ = try target(scratch, old).changePassphrase(newFile: next) })?.status == .permission)
+        }
+        #expect(try scratch.read("k/mlkem1024.key") == before[3], "nothing was replaced")
+        _ = try target(scratch, pass).changePassphrase(newFile: new)
+        let unlocker = Unlocker(PassphraseSource(file: new, usesTerminal: false))
+        #expect(try PersistentIdentity.load(directory: scratch.file("k"), unlocker: unlocker).publicKeys.peerID == id)
+    }
+
     @Test func passphraseFilesAreAsPrivateAsKeys() throws {
         let scratch = try Scratch()
         func read(_ name: String) -> NodeFailure? {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The file of pins: changes last, hostile content changes nothing, and nobody's name is taken over.
 import Foundation
+import Glibc
 import Testing
 import VPNCore
 import VPNCrypto
@@ -182,6 +183,63 @@ struct KnownPeersTests {
         #expect(failure(of: { try store.add(bob) }) != nil)
         #expect(store.pins == [alice])
         #expect(try scratch.read("k.yaml") == "garbage")
+    }
+
+    /// Whoever lost the file has a backup, or means to begin anew by a restart; one pin in its place would be neither.
+    @Test func aLostFileIsNotBegunAnew() throws {
+        let scratch = try Scratch()
+        let path = scratch.file("k.yaml")
+        let store = try KnownPeersStore(path: path)
+        try store.add(alice)
+        try FileManager.default.removeItem(atPath: path)
+        let failed = failure(of: { _ = try store.add(bob, patience: 100) })
+        #expect(failed?.message.contains("is gone") == true, "\(failed?.message ?? "added")")
+        #expect(failure(of: { try store.reread() })?.message.contains("is gone") == true)
+        #expect(store.pins == [alice] && !scratch.names.contains("k.yaml"))
+        #expect(try KnownPeersStore(path: path).add(bob))
+    }
+
+    @Test func aNodeDoesNotWaitForALockWithoutEnd() throws {
+        let scratch = try Scratch()
+        let path = scratch.file("k.yaml")
+        let store = try KnownPeersStore(path: path)
+        do {
+            let lock = try OpenFile(path + ".lock", O_RDWR | O_CREAT, mode: 0o600)
+            try lock.lock()
+            let failed = failure(of: { _ = try store.add(alice, patience: 50) })
+            #expect(failed?.message.contains("is held by another process") == true, "\(failed?.message ?? "added")")
+            #expect(failure(of: { _ = try store.add(all: [alice, bob], patience: 50) }) != nil)
+            // A passphrase is asked for before the lock is: nobody waits for who types.
+            #expect(failure(of: { try store.seal(by: .never) })?.message.contains("there is no passphrase") == true)
+            let invitations = try InvitationStore(path: scratch.file("invites.yaml"))
+            let (record, _) = try invitations.create(name: "a", seconds: 3600, uses: 1, now: UnixTime.now)
+            let other = try OpenFile(invitations.path + ".lock", O_RDWR | O_CREAT, mode: 0o600)
+            try other.lock()
+            #expect(
+                failure(of: {
+                    _ = try invitations.redeem(
+                        record.id, by: bob.peerID, own: [try InterfaceAddress("10.77.0.1/24")], peers: [],
+                        pinnedNames: [], now: UnixTime.now, patience: 50)
+                })?.message.contains("is held by another process") == true)
+            // Held until here.
+            let paths = [lock.path, other.path]
+            #expect(store.pins.isEmpty && paths[0] != paths[1])
+        }
+        #expect(try store.add(alice, patience: 50))
+    }
+
+    @Test func severalComeInOneChangeAndNothingIsWrittenForNothing() throws {
+        let scratch = try Scratch()
+        let store = try KnownPeersStore(path: scratch.file("k.yaml"))
+        var thief = bob
+        thief.name = "alice"
+        #expect(try store.add(all: [alice, thief], patience: 1000) == [alice])
+        let before = try OpenFile.directory(scratch.path).status(of: "k.yaml")
+        #expect(try store.add(all: [alice, thief], patience: 1000) == [alice])
+        #expect(try !store.add(alice))
+        let after = try OpenFile.directory(scratch.path).status(of: "k.yaml")
+        #expect(after == before)
+        #expect(try store.add(all: [alice, bob], patience: 1000) == [alice, bob] && store.pins == [alice, bob])
     }
 
     @Test func filesThatOthersReachAreRefused() throws {

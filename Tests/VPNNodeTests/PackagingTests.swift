@@ -42,14 +42,14 @@ import Testing
         #expect(bad.errors.contains("NoNewPrivilege"))
     }
 
-    @Test(arguments: units + ["relay"]) func theUnitIsLocked(_ name: String) throws {
+    @Test(arguments: units + ["relay", "exit"]) func theUnitIsLocked(_ name: String) throws {
         guard let analyze = Self.find("systemd-analyze") else {
             return print("SKIPPED: \(Test.current?.name ?? ""): it needs systemd-analyze")
         }
         let scratch = try Scratch()
-        let isRelay = name == "relay"
-        let text = isRelay ? try Self.unit("pqvpn@.service") + Self.unit("relay.conf") : try Self.unit(name)
-        let file = isRelay ? "relay@.service" : name
+        let (isRelay, isRole) = (name == "relay", name == "relay" || name == "exit")
+        let text = isRole ? try Self.unit("pqvpn@.service") + Self.unit("\(name).conf") : try Self.unit(name)
+        let file = isRole ? "\(name)@.service" : name
         try scratch.write(text, to: file, mode: 0o644)
         let outcome = try Program.launch(
             [analyze, "security", "--offline=true", "--threshold=25", scratch.file(file)], in: scratch)
@@ -65,7 +65,7 @@ import Testing
         #expect(name == "pqvpn-lockdown.service" || needed.isSubset(of: calls), "\(calls)")
     }
 
-    @Test func theRelaysDropInIsWellFormed() throws {
+    @Test(arguments: ["relay.conf", "exit.conf"]) func aDropInIsWellFormed(_ dropIn: String) throws {
         guard let analyze = Self.find("systemd-analyze") else {
             return print("SKIPPED: \(Test.current?.name ?? ""): it needs systemd-analyze")
         }
@@ -76,7 +76,7 @@ import Testing
         try scratch.write(try text("pqvpn@.service"), to: "pqvpn@r.service", mode: 0o644)
         try FileManager.default.createDirectory(
             atPath: scratch.file("pqvpn@r.service.d"), withIntermediateDirectories: false)
-        try scratch.write(try text("relay.conf"), to: "pqvpn@r.service.d/relay.conf", mode: 0o644)
+        try scratch.write(try text(dropIn), to: "pqvpn@r.service.d/\(dropIn)", mode: 0o644)
         func verify() throws -> Program.Outcome {
             try Program.launch(
                 [
@@ -87,7 +87,7 @@ import Testing
         let outcome = try verify()
         #expect(outcome.status == 0 && outcome.errors.isEmpty, "\(outcome.output)\(outcome.errors)")
         // That the drop-in was looked at.
-        try scratch.write("[Service]\nAmbientCapabilitys=\n", to: "pqvpn@r.service.d/relay.conf", mode: 0o644)
+        try scratch.write("[Service]\nAmbientCapabilitys=\n", to: "pqvpn@r.service.d/\(dropIn)", mode: 0o644)
         #expect(try verify().errors.contains("AmbientCapabilitys"))
     }
 

@@ -75,6 +75,15 @@ struct ProcessTests {
         #expect(FileManager.default.fileExists(atPath: living.path))
     }
 
+    @Test(arguments: ["peer: { nickname: n }\n", "12\n13\n", "x", "7 \n", String(repeating: "1", count: 40)])
+    func whatIsNoProcessIDIsNotOverwritten(_ text: String) throws {
+        let scratch = try Scratch()
+        try scratch.write(text, to: "c.yaml")
+        let failed = failure(of: { _ = try PIDFile(path: scratch.file("c.yaml")) })
+        #expect(failed?.message.contains("is not overwritten") == true, "\(failed?.message ?? "taken")")
+        #expect(try scratch.read("c.yaml") == text)
+    }
+
     @Test func aPIDFileIsForOne() throws {
         let scratch = try Scratch()
         let path = scratch.file("p.pid")

@@ -99,6 +99,25 @@ struct RevocationTests {
         }
     }
 
+    /// A list that was lost lets nobody in again by being begun anew.
+    @Test func aListThatTakesTheLostOnesPlaceOnlyAdds() throws {
+        let scratch = try Scratch()
+        let list = scratch.file("r.yaml")
+        let revocations = try RevocationList(path: list)
+        let watch = TrustWatch(knownPeers: try KnownPeersStore(path: scratch.file("k.yaml")), revocations: revocations)
+        #expect(watch.look().isEmpty)
+        try RevocationList(path: list).revoke(alice)
+        #expect(words(watch.look()) == ["revoked 1"])
+        try FileManager.default.removeItem(atPath: list)
+        #expect(words(watch.look()).first?.contains("is gone") == true && revocations.ids == [alice])
+        #expect(failure(of: { _ = try revocations.reread() })?.message.contains("is gone") == true)
+        let bob = Identities.bob.publicKeys.peerID
+        try RevocationList(path: list).revoke(bob)
+        #expect(words(watch.look()) == ["revoked 2"] && revocations.ids == [alice, bob])
+        try RevocationList(path: list).restore(bob)
+        #expect(words(watch.look()) == ["revoked 1"] && revocations.ids == [alice])
+    }
+
     /// Whatever is put in the place of a good file while the node runs: told once, by name, and the old state stays.
     @Test func aWatchTakesGoodChangesAndKeepsTheOldStateThroughBadOnes() throws {
         let scratch = try Scratch()

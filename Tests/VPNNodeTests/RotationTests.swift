@@ -152,6 +152,20 @@ struct RotationTests {
         _ = try PersistentIdentity.load(directory: scratch.file("keys"), unlocker: unlocker)
     }
 
+    /// Whichever of them win, no identity is lost: each that was replaced is whole in its place aside.
+    @Test func rotationsAtOnceTakeNothingFromEachOther() throws {
+        let scratch = try Scratch()
+        let directory = scratch.file("keys")
+        _ = try PersistentIdentity.generate(into: directory, nickname: "a")
+        DispatchQueue.concurrentPerform(iterations: 8) { _ in
+            _ = try? PersistentIdentity.rotate(directory: directory, nickname: nil, unlocker: .never)
+        }
+        _ = try PersistentIdentity.load(directory: directory)
+        let aside = scratch.names.filter { $0.hasPrefix("keys.old-") }
+        #expect(!aside.isEmpty)
+        for name in aside { _ = try PersistentIdentity.load(directory: scratch.file(name)) }
+    }
+
     @Test func aRotationThatCannotBeTouchesNothing() throws {
         let scratch = try Scratch()
         let directory = scratch.file("keys")

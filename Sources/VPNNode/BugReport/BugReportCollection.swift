@@ -98,11 +98,16 @@ struct BugReportCollection {
     }
 
     /// The lines, and the names of peers that they tell: who was taken out of the configuration is still in the log.
-    private mutating func log(_ lines: [String]) -> String {
+    mutating func log(_ lines: [String]) -> String {
         lines.map { line in
             let fields = (try? JSONSerialization.jsonObject(with: Data(line.utf8))) as? [String: Any] ?? [:]
             for key in ["peer_name", "nickname"] {
                 if let name = fields[key] as? String { learn(name: name) }
+            }
+            // The first digits of peer_ids: of guards above all, which tell where this node enters.
+            for key in ["peer", "from", "guards", "relays"] {
+                let ids = fields[key] as? [String] ?? [fields[key] as? String].compactMap { $0 }
+                for id in ids where id.utf8.count >= 8 { redaction.learn(id) }
             }
             let isAboutFile = (fields["event"] as? String)?.hasPrefix("config.") ?? true
             return isAboutFile ? Self.withoutQuotations(line) : line
@@ -167,7 +172,7 @@ struct BugReportCollection {
         }
     }
 
-    private mutating func learn(_ report: StatusReport) {
+    mutating func learn(_ report: StatusReport) {
         learn(name: report.nickname)
         for peer in report.peers {
             // "bootstrap vpn.example.org:9000" is told by its endpoint.
@@ -175,6 +180,18 @@ struct BugReportCollection {
             if let id = peer.peerID { redaction.learn(String(id.prefix(8))) }
         }
         redaction.learn(String(report.peerID.prefix(8)))
+        for circuit in report.circuits { learn(circuit) }
+        for quilt in report.quilts { learn(name: quilt.peer) }
+    }
+
+    /// Who is on the way: the first hop is a guard of this node's.
+    private mutating func learn(_ circuit: CircuitsReport.Own) {
+        learn(name: circuit.name)
+        for hop in circuit.hops + (circuit.paths ?? []).flatMap({ $0 }) {
+            learn(name: hop.name)
+            redaction.learn(String(hop.peerID.prefix(8)))
+        }
+        if let node = circuit.lastFailure?.node { learn(name: node) }
     }
 
     private mutating func learn(_ configuration: NodeConfiguration) {
@@ -197,8 +214,8 @@ struct BugReportCollection {
         for id in configuration.security.allowlist { redaction.learn(String(id.hex.prefix(8))) }
     }
 
-    /// The default is nobody's name, and a word of every other line.
+    /// Defaults are nobody's names, and words of every other line.
     private mutating func learn(name: String) {
-        if name != "node", name != "pqvpn" { redaction.learn(name) }
+        if !["node", "pqvpn", NodeConfiguration.Circuit.name].contains(name) { redaction.learn(name) }
     }
 }

@@ -60,7 +60,8 @@ enum BugReportHost {
                 }
             }
         }
-        let filters = [HostNumbers.lockdownTable, HostNumbers.marksTable].map {
+        let tables = [HostNumbers.lockdownTable] + marks.map { HostNumbers.marksTable + String($0, radix: 16) }
+        let filters = tables.map {
             ask("nft", ["-s", "list", "table", "inet", $0], ["No such file or directory"])
         }
         return [

@@ -31,6 +31,8 @@ struct WantedCircuits {
         /// The same, but those count that were ready for a moment only.
         var streak = 0
         var readySince: Instant?
+        /// Circuits one after the other that were ready, and did not last.
+        var brief = 0
         var replacements = 0
         var lastFailure: Failure?
 
@@ -42,6 +44,9 @@ struct WantedCircuits {
     static let longestPause = TimeSpan.seconds(60)
     /// A circuit that lasted so long is no failure when it ends.
     static let provenAfter = TimeSpan.seconds(5)
+    /// And one that lasted so long has done its work. Were each that ends sooner built again at once, whoever ends them would have new
+    /// relays drawn at his pace, until some of his are among them.
+    static let usedAfter = TimeSpan.seconds(60)
     /// Of a pause, so that the clients of one relay do not all come back to it at once.
     static let jitter = 0.75...1.25
 
@@ -126,10 +131,14 @@ struct WantedCircuits {
             // One that broke as soon as it was there must not be built for ever without a pause.
             let hasLived = entry.readySince.map { now.since($0) >= Self.provenAfter } ?? false
             if hasLived { entry.streak = 0 }
+            if let since = entry.readySince { entry.brief = now.since(since) >= Self.usedAfter ? 0 : entry.brief + 1 }
             let rounds = entry.streak / entry.ways.count
             let isFirst = entry.readySince != nil && entry.streak == 0
             let isAtOnce = hasLived || isFirst || (entry.streak + 1) % entry.ways.count != 0
-            let pause = isAtOnce ? .zero : min(Self.shortestPause * (1 << min(rounds, 6)), Self.longestPause)
+            let calm =
+                entry.brief < 2 ? .zero : min(Self.shortestPause * (1 << min(entry.brief - 2, 6)), Self.longestPause)
+            let pause = max(
+                calm, isAtOnce ? .zero : min(Self.shortestPause * (1 << min(rounds, 6)), Self.longestPause))
             if !hasLived { entry.streak += 1 }
             entry.readySince = nil
             entry.way = (entry.way + 1) % entry.ways.count

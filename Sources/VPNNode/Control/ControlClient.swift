@@ -44,7 +44,8 @@ public struct ControlClient: ~Copyable {
             if let failure = try? JSONDecoder().decode(Refusal.self, from: Data(line)),
                 failure.schema == FailureReport.schema
             {
-                throw NodeFailure(ExitStatus(rawValue: failure.status) ?? .failure, failure.message)
+                throw NodeFailure(
+                    ExitStatus(rawValue: failure.status) ?? .failure, ControlAnswer.harmless(failure.message))
             }
             return String(decoding: line, as: UTF8.self)
         } catch let error as SystemCallError {
@@ -61,7 +62,7 @@ public struct ControlClient: ~Copyable {
     {
         let line = try ask(request)
         do {
-            return try JSONDecoder().decode(type, from: Data(line.utf8))
+            return try JSONDecoder().decode(type, from: Data(ControlAnswer.harmless(json: line).utf8))
         } catch {
             throw NodeFailure(.failure, "the node at \(path) answers in another version: use the pqvpn that it runs")
         }

@@ -10,18 +10,18 @@ public enum ControlPlace {
             return String(path)
         }
         if let path = environment["XDG_RUNTIME_DIR"], path.hasPrefix("/") { return path + "/pqvpn" }
-        return "/run/pqvpn"
+        return standard
     }
 
-    /// Where a command looks for nodes.
+    private static let standard = "/run/pqvpn"
+    /// Seconds for a listener to take a caller who only asks whether anybody is there.
+    private static let probeSeconds: Int32 = 1
+
+    /// Where a command looks for nodes. Not where users of this host put theirs, for root neither: whatever listens there would
+    /// be believed, or waited for.
     static func directories(_ environment: [String: String]) -> [String] {
-        var paths = [directory(environment), "/run/pqvpn"]
-        if getuid() == 0 {
-            let users = (try? FileManager.default.contentsOfDirectory(atPath: "/run/user")) ?? []
-            paths += users.sorted().map { "/run/user/\($0)/pqvpn" }
-        }
-        var seen = Set<String>()
-        return paths.filter { seen.insert($0).inserted }
+        let own = directory(environment)
+        return own == standard ? [standard] : [own, standard]
     }
 
     /// A nickname as the name of a file.
@@ -39,17 +39,30 @@ public enum ControlPlace {
         directories(environment).flatMap { directory in
             let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
             return names.filter { $0.hasSuffix(".sock") }.sorted().map { "\(directory)/\($0)" }
-        }.filter(isServed)
+        }.filter(isTrusted)
     }
 
-    private static func isServed(_ path: String) -> Bool {
+    /// Whether anybody listens there, whoever it is.
+    static func isServed(_ path: String) -> Bool {
         do throws(SystemCallError) {
-            _ = try LocalConnection(path: path)
+            _ = try LocalConnection(path: path, seconds: probeSeconds)
             return true
-        } catch {
-            // Somebody is there who does not let us in: worth saying so.
-            return error.errno == EACCES || error.errno == EPERM
-        }
+        } catch { return isThere(error) }
+    }
+
+    /// Whether a node listens there whose word counts: root's, this user's, or that of whom the directory belongs to.
+    private static func isTrusted(_ path: String) -> Bool {
+        do throws(SystemCallError) {
+            let connection = try LocalConnection(path: path, seconds: probeSeconds)
+            let listener = try connection.other().uid
+            if listener == 0 || listener == effectiveUser() { return true }
+            return try OpenFile.directory(ProtectedFile.split(path).directory).status().owner == listener
+        } catch { return isThere(error) }
+    }
+
+    /// Somebody is there who does not let us in, or has no room: worth saying so.
+    private static func isThere(_ error: SystemCallError) -> Bool {
+        [EACCES, EPERM, EAGAIN].contains(error.errno)
     }
 
     /// The one socket that a command means.
@@ -70,9 +83,12 @@ public enum ControlPlace {
         }
         if all.count == 1 { return all[0] }
         if all.isEmpty {
-            let places = directories(environment).prefix(2).joined(separator: ", ")
+            let places = directories(environment).joined(separator: ", ")
+            let users =
+                effectiveUser() == 0 ? ", or name that of a user by --socket /run/user/UID/pqvpn/NAME.sock" : ""
             throw NodeFailure(
-                .daemonNotRunning, "no node runs here (looked in \(places)): start one with `pqvpn run --config FILE`")
+                .daemonNotRunning,
+                "no node runs here (looked in \(places)): start one with `pqvpn run --config FILE`\(users)")
         }
         throw NodeFailure(.usage, "several nodes run here: choose with --node NAME\(listing(all))")
     }

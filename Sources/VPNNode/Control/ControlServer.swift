@@ -93,12 +93,13 @@ final class ControlServer: Sendable {
 
     /// Ends all connections and removes the socket's file. Idempotent.
     func stop() {
-        let (wasStopped, open) = state.withLock { state in
+        let wasStopped = state.withLock { state in
             defer { state.isStopped = true }
-            return (state.isStopped, state.open)
+            // Under the lock: none of them is closed, and its number anybody else's, before it is out of the set.
+            if !state.isStopped { for descriptor in state.open { clinux_local_shutdown(descriptor) } }
+            return state.isStopped
         }
         if wasStopped { return }
-        for descriptor in open { clinux_local_shutdown(descriptor) }
         let (directory, name) = ProtectedFile.split(path)
         try? OpenFile.directory(directory).remove(name)
         clinux_local_shutdown(listener)
@@ -136,10 +137,10 @@ final class ControlServer: Sendable {
     }
 
     private func serve(_ descriptor: Int32, _ caller: LocalConnection.Caller) {
-        // Out of the set before the number can be anybody else's.
-        defer { state.withLock { _ = $0.open.remove(descriptor) } }
         do {
             var connection = LocalConnection(accepted: descriptor, path: path)
+            // Before the connection closes it: out of the set before the number can be anybody else's.
+            defer { state.withLock { _ = $0.open.remove(descriptor) } }
             while let line = try connection.readLine(limit: Self.longestRequest) {
                 try connection.write(line: answer(line, caller))
             }

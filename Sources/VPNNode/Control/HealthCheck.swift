@@ -14,6 +14,8 @@ struct HealthFacts: Sendable {
     var unkeptPins = 0
     var knownPeersFile = ""
     var isTunnelGone = false
+    /// `tunnel.lockdown` is true.
+    var isLockedDown = false
     /// `tunnel.lockdown` is true and the kernel has no such table.
     var isLockdownMissing = false
     /// Names of endpoints that no address was found for.
@@ -32,7 +34,9 @@ enum HealthCheck {
             found.append(
                 Finding(
                     "error", "TUNNEL_GONE",
-                    "the tunnel interface was deleted and cannot be made anew yet: nothing goes through",
+                    "the tunnel interface was deleted and cannot be made anew yet: nothing goes through it, and what should "
+                        + (facts.isLockedDown && !facts.isLockdownMissing
+                            ? "stays on this host" : "leaves by this host's other routes, in clear"),
                     fix: "pqvpn logs --level WARNING says why (tunnel.not_restored); it is tried again by itself"))
         }
         if facts.isLockdownMissing {

@@ -15,7 +15,7 @@ struct LocalConnection: ~Copyable {
     private let path: String
     private var rest: [UInt8] = []
 
-    /// Connects to a node's socket.
+    /// Connects to a node's socket, within the time too.
     init(path: String, seconds: Int32 = 30) throws(SystemCallError) {
         // SAFETY: a String argument is a terminated string for the length of the call.
         descriptor = unsafe clinux_local_connect(path, seconds)
@@ -27,6 +27,15 @@ struct LocalConnection: ~Copyable {
     init(accepted descriptor: Int32, path: String) {
         self.descriptor = descriptor
         self.path = path
+    }
+
+    /// Whose process listens there, or called.
+    func other() throws(SystemCallError) -> Caller {
+        var who = clinux_caller()
+        // SAFETY: the kernel's word on the other end is written into ours.
+        let status = unsafe clinux_local_other(descriptor, &who)
+        if status < 0 { throw SystemCallError(call: "getsockopt", path: path, errno: -status) }
+        return Caller(pid: who.pid, uid: who.uid, gid: who.gid)
     }
 
     /// The next line without its end; nil where the other end has closed. Throws where it is longer than `limit`, or late.

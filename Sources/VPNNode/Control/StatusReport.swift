@@ -188,13 +188,15 @@ public struct StatusReport: Report, Codable, Equatable {
         case circuits, relay, quilts
     }
 
-    /// What the states of peers and circuits come to.
-    static func verdict(_ peers: [Peer], circuits: [CircuitsReport.Own] = []) -> Verdict {
+    /// What the states of peers and circuits come to. Sessions protect nothing that does not get into them.
+    static func verdict(
+        _ peers: [Peer], circuits: [CircuitsReport.Own] = [], isTunnelGone: Bool = false
+    ) -> Verdict {
         let configured = peers.filter(\.isConfigured)
         let connected = configured.filter { $0.state == "connected" }
         let up = connected.count + circuits.count(where: \.isUp)
         if configured.isEmpty && circuits.isEmpty { return .idle }
-        if up == 0 { return .disconnected }
+        if up == 0 || isTunnelGone { return .disconnected }
         if up < configured.count + circuits.count { return .partial }
         return connected.contains { $0.session?.signatures.contains("+") != true } ? .degraded : .protected
     }
@@ -204,7 +206,7 @@ extension StatusReport {
     /// From the line that a node sent.
     public init(answer: String) throws {
         do {
-            self = try JSONDecoder().decode(Self.self, from: Data(answer.utf8))
+            self = try JSONDecoder().decode(Self.self, from: Data(ControlAnswer.harmless(json: answer).utf8))
         } catch {
             throw NodeFailure(.failure, "the node answers in another version: use the pqvpn that it runs")
         }

@@ -57,6 +57,7 @@ public struct RelayCommandTarget: Sendable {
     /// Signs this node's description of itself as a relay, and writes it to the file that a running node hands on.
     public func publish(_ description: RelayDescription) throws -> RelayPublishReport {
         try check(description)
+        try StateOwner.check(directory.ownFile)
         let target = try IdentityCommandTarget(
             configurationFile: configurationFile, keyDirectory: keyDirectory, passphraseFile: passphraseFile)
         let identity = try LoadedIdentity.load(target.source, nickname: target.nickname, unlocker: target.unlocker)
@@ -148,6 +149,7 @@ public struct RelayCommandTarget: Sendable {
     }
 
     public func add(_ candidate: Candidate) throws -> RelayChangeReport {
+        try StateOwner.check(directory.file)
         let outcome = try RelayStore(path: directory.file).add(candidate.descriptor)
         return RelayChangeReport(
             file: directory.file, action: outcome.rawValue,
@@ -155,6 +157,7 @@ public struct RelayCommandTarget: Sendable {
     }
 
     public func remove(_ what: String) throws -> RelayChangeReport {
+        try StateOwner.check(directory.file)
         let relay = try RelayStore(path: directory.file).remove(what)
         let source = RelaysDocument.text(of: relay.source)
         return RelayChangeReport(

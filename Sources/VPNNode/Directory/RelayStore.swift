@@ -2,12 +2,15 @@
 // The relays that a node knows, on disk: one file of mode 0600, replaced as a whole under a lock. Which of them are good now is for
 // the core's directory to say.
 internal import Glibc
+internal import Synchronization
 internal import VPNCore
 internal import VPNCrypto
 
 /// relays.yaml: what the operator imported, and what a running node learned.
 final class RelayStore: Sendable {
     let path: String
+    /// Of the state of a running node that was written last.
+    private let written = Mutex<UInt64>(0)
 
     /// 4096 descriptors of 13 KB each in base64.
     private static let maximumSize = 64 << 20
@@ -70,8 +73,15 @@ final class RelayStore: Sendable {
 
     /// What a running node learned goes beside what the operator imported, of which the newer descriptor stays. Nothing that the
     /// operator took out meanwhile comes back.
-    func keep(_ current: [KeptRelay]) throws {
+    ///
+    /// - Parameter number: grows with each state of one run: an older one that comes late changes nothing.
+    func keep(_ current: [KeptRelay], number: UInt64 = .max) throws {
         try change { relays in
+            let isLate = written.withLock { newest in
+                defer { newest = max(newest, number) }
+                return number < newest
+            }
+            if isLate { return }
             var kept = relays.filter { $0.source == .imported }
             for relay in current {
                 if let place = kept.firstIndex(where: { $0.id == relay.id }) {
@@ -84,6 +94,14 @@ final class RelayStore: Sendable {
             }
             relays = kept
         }
+    }
+
+    /// The same; nil where it went well.
+    func outcome(ofKeeping current: [KeptRelay], number: UInt64) -> NodeFailure? {
+        do {
+            try keep(current, number: number)
+            return nil
+        } catch { return NodeFailure(error) }
     }
 
     /// The one relay that a person means.

@@ -23,7 +23,7 @@ extension Doctor {
     ///   - closed: what keeps answers from guests (`ExitHost.closedWays`).
     mutating func checkExit(
         _ configuration: NodeConfiguration, hasFilter: Bool = HostTools(scratch: "/").find("nft") != nil,
-        closed: [String] = ExitHost.closedWays
+        closed: [String] = ExitHost.closedWays()
     ) {
         guard configuration.exit.isOpen else { return }
         add(

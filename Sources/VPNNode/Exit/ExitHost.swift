@@ -4,12 +4,17 @@
 internal import Foundation
 
 struct ExitHost: Sendable {
+    static let settings = "/proc/sys/net"
+
     private let tools: HostTools
     /// Of mode 0700, for what nft reads and says; goes with `close`.
     private let scratch: String
+    /// Where the kernel's settings are; tests have others.
+    private let settings: String
 
     /// Throws where nft is missing, before anything was changed.
-    init(path: String? = nil) throws {
+    init(path: String? = nil, settings: String = ExitHost.settings) throws {
+        self.settings = settings
         let template = (NSTemporaryDirectory() as NSString).appendingPathComponent("pqvpn-exit-XXXXXX")
         scratch = template.replacing("XXXXXX", with: String(UInt64.random(in: .min ... .max), radix: 36))
         tools = HostTools(path: path, scratch: scratch)
@@ -30,26 +35,32 @@ struct ExitHost: Sendable {
 
     /// Routers of this interface alone: it forwards, sends no redirects and takes none. Words about what could not be set.
     func forward(on interface: String) -> [String] {
+        guard FileManager.default.fileExists(atPath: settings) else {
+            return [
+                "\(settings) is not to be seen: whether guests' packets and their answers are forwarded is not known, and nothing was set; "
+                    + "for the unit pqvpn@, take its drop-in exit.conf"
+            ]
+        }
         var complaints: [String] = []
         for (name, value) in [
             ("ipv4/conf/\(interface)/forwarding", "1"), ("ipv4/conf/\(interface)/send_redirects", "0"),
             ("ipv4/conf/\(interface)/accept_redirects", "0"), ("ipv6/conf/\(interface)/forwarding", "1"),
             ("ipv6/conf/\(interface)/accept_redirects", "0"),
         ] {
-            let path = "/proc/sys/net/\(name)"
+            let path = "\(settings)/\(name)"
             guard FileManager.default.fileExists(atPath: path) else { continue }
             do { try KernelSetting.write(path, value) } catch {
                 complaints.append("net.\(name.replacing("/", with: ".")) cannot be set to \(value): \(error)")
             }
         }
-        return complaints + Self.closedWays
+        return complaints + Self.closedWays(settings)
     }
 
     /// The settings of the whole host without which no answer comes back to a guest; they are the operator's.
-    static var closedWays: [String] {
+    static func closedWays(_ settings: String = ExitHost.settings) -> [String] {
         [("ipv4/ip_forward", "net.ipv4.ip_forward"), ("ipv6/conf/all/forwarding", "net.ipv6.conf.all.forwarding")]
             .compactMap { path, name in
-                (try? KernelSetting.read("/proc/sys/net/\(path)")) == "0"
+                (try? KernelSetting.read("\(settings)/\(path)")) == "0"
                     ? "\(name) is 0: answers do not come back to guests; sysctl -w \(name)=1" : nil
             }
     }

@@ -78,7 +78,7 @@ struct ExitTable: Sendable, Hashable {
         let closed = surroundings.closed.filter { $0.length > 0 } + (family == .v6 ? [SpecialNetworks.mapped] : [])
         let own = surroundings.addresses.filter { $0.family == family.family }
         return set("guests", family, of(networks)) + set("closed", family, of(closed))
-            + set("special", family, of(SpecialNetworks.all))
+            + set("special", family, of(SpecialNetworks.all + surroundings.links.filter { $0.length > 0 }))
             + set("host", family, Array(Set(own)).sorted().map(\.description))
             + meter("newcomers", family, newConnectionsPerSecond) + meter("connections", family, connections)
     }
@@ -189,7 +189,7 @@ struct ExitTable: Sendable, Hashable {
             guard network.family == family.family else { return [] }
             let place = "\(to) \(network)"
             guard accepts else { return [place] }
-            return ["\(SpecialNetworks.contain(network) ? notOwn : open) \(place)"]
+            return ["\(surroundings.isApart(network) ? notOwn : open) \(place)"]
         }
     }
 

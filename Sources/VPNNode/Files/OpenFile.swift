@@ -142,6 +142,15 @@ struct OpenFile: ~Copyable, Sendable {
         }
     }
 
+    /// Whether something can be written without waiting, or that fails at once; waits so many milliseconds for it.
+    borrowing func isWritable(within milliseconds: Int32) -> Bool {
+        var wanted = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        // SAFETY: one element, which outlives the calls.
+        let count = unsafe poll(&wanted, 1, milliseconds)
+        // Where a signal came in between, it is asked once more and not waited for.
+        return count < 0 ? unsafe poll(&wanted, 1, 0) > 0 : count > 0
+    }
+
     borrowing func write(_ bytes: [UInt8]) throws(SystemCallError) {
         var written = 0
         while written < bytes.count {
@@ -182,6 +191,27 @@ struct OpenFile: ~Copyable, Sendable {
         if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return true }
         if Glibc.errno == EWOULDBLOCK { return false }
         throw failure("flock")
+    }
+
+    /// Waits for the file's exclusive lock for so long at most; false where somebody holds it still.
+    borrowing func tryLock(milliseconds: Int) throws(SystemCallError) -> Bool {
+        var left = milliseconds
+        while try !tryLock() {
+            guard left > 0 else { return false }
+            usleep(5000)
+            left -= 5
+        }
+        return true
+    }
+
+    /// Takes the lock of a file that is to be changed.
+    ///
+    /// - Parameter patience: milliseconds, where others wait for the caller; nil = as long as it takes.
+    borrowing func lock(patience: Int?) throws {
+        guard let patience else { return try lock() }
+        guard try tryLock(milliseconds: patience) else {
+            throw NodeFailure(.failure, "\(path) is held by another process: it is tried again later")
+        }
     }
 
     /// Waits for the file's exclusive lock.

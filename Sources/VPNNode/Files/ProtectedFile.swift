@@ -34,9 +34,13 @@ enum ProtectedFile {
             throw NodeFailure(.usage, "\(noun) \(path) is not a regular file")
         }
         guard status.owner == effectiveUser() || status.owner == 0 else {
+            // What belongs to the user of its directory is in the right hands: root's would take it out of them.
+            let advice =
+                StateOwner.foreign(path) == status.owner
+                ? "run this as that user, `\(StateOwner.command(status.owner)) …`" : "chown it"
             throw NodeFailure(
                 .permission,
-                "\(noun) \(path) belongs to user \(status.owner), not to user \(effectiveUser()) or root: chown it")
+                "\(noun) \(path) belongs to user \(status.owner), not to user \(effectiveUser()) or root: \(advice)")
         }
         guard !status.isOpenToOthers else {
             let mode = String(status.permissions, radix: 8)

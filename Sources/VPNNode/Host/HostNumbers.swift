@@ -15,7 +15,8 @@ enum HostNumbers {
     static let tunnelPriority = 28_785
 
     static let lockdownTable = "pqvpn_lockdown"
-    static let marksTable = "pqvpn_marks"
+    /// With the mark behind it, in hexadecimal digits.
+    static let marksTable = "pqvpn_marks_"
     static let exitTable = "pqvpn_exit"
     /// With the interface's name behind it.
     static let innerTable = "pqvpn_inner_"

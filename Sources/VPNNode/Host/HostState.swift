@@ -22,6 +22,19 @@ struct HostState: Codable, Hashable, Sendable {
     var isLocked = false
     /// In the order in which it was done.
     var undo: [HostUndo] = []
+
+    /// Which of its changes is of the same thing; nil where none is.
+    func place(of change: HostUndo) -> Int? { undo.firstIndex { $0.isOfSame(as: change) } }
+
+    /// Whether it wants this file of /proc/sys as it is now.
+    func hasSet(_ path: String) -> Bool {
+        undo.contains { if case .setting(path, _, _) = $0.way { true } else { false } }
+    }
+
+    /// Is from now on what keeps a change that another profile does not want any more.
+    mutating func inherit(_ change: HostUndo) {
+        if let place = place(of: change) { undo[place].inherit(change) }
+    }
 }
 
 /// The directory of states, locked.
@@ -86,6 +99,11 @@ struct HostKeeper: ~Copyable {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: places.state)) ?? []
         return names.filter { $0.hasPrefix("profile-") && $0.hasSuffix(".json") }
             .map { String($0.dropFirst("profile-".count).dropLast(".json".count)) }.sorted()
+    }
+
+    /// What was done for the other profiles.
+    func others(than profile: String) throws -> [HostState] {
+        try profiles().filter { $0 != profile }.compactMap { try state(of: $0) }
     }
 
     func save(_ state: HostState) throws {

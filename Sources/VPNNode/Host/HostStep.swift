@@ -37,10 +37,16 @@ struct HostStep: Hashable, Sendable {
     }
 
     /// Throws with the step and the tool's own words.
-    func perform(_ tools: HostTools) throws {
+    ///
+    /// - Parameter isShared: another profile has the same on record: that it is there already is no fault then.
+    func perform(_ tools: HostTools, isShared: Bool = false) throws {
         do {
             switch change {
-            case .commands(let commands, _): for command in commands { try tools.perform(command) }
+            case .commands(let commands, _):
+                for var command in commands {
+                    if isShared { command.gone.append("File exists") }
+                    try tools.perform(command)
+                }
             case .setting(let path, let value): try KernelSetting.write(path, value)
             case .resolverFile(let path, let text): try ResolverFile.write(path, text)
             case .innerFence(let fence): try fence.load(tools)
@@ -61,7 +67,25 @@ struct HostUndo: Codable, Hashable, Sendable {
     }
 
     let title: String
-    let way: Way
+    var way: Way
+
+    /// Whether both are of one thing of the host, which is there as long as one of them is wanted.
+    func isOfSame(as other: HostUndo) -> Bool {
+        switch (way, other.way) {
+        case (.setting(let path, _, _), .setting(let another, _, _)): path == another
+        case (.commands, .commands): way == other.way
+        default: false
+        }
+    }
+
+    /// Is to lead to where one of the same thing would have led, which is not taken.
+    mutating func inherit(_ other: HostUndo) {
+        // Whoever came second found what the first had written.
+        guard case .setting(let path, let was, let wrote) = way, was == wrote,
+            case .setting(_, let before, _) = other.way
+        else { return }
+        way = .setting(path: path, was: before, wrote: wrote)
+    }
 
     /// Takes it back, also where it was never made, was taken back already, or went with the interface. Returns what somebody
     /// else has changed since, which is left as it is; throws where it could not be taken back.

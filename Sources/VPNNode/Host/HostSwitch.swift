@@ -62,8 +62,12 @@ public struct HostSwitch: Sendable {
                 "'\(profile.name)' is up with a daemon that something else runs, such as the unit pqvpn@\(profile.name): stop that"
             )
         }
-        let plan = HostPlan(configuration, HostSurroundings(tools, places), places)
-        try check(plan, profile, configuration, keeper, tools)
+        let others = try keeper.others(than: profile.name)
+        var surroundings = HostSurroundings(tools, places)
+        // It is 1 because another profile wants it so, and this one does when that one has gone.
+        if others.contains(where: { $0.hasSet(places.arpSetting) }) { surroundings.answersForAll = true }
+        let plan = HostPlan(configuration, surroundings, places)
+        try check(plan, configuration, others, tools)
         var state = HostState(
             profile: profile.name, configuration: profile.file, interface: configuration.tunnel.interface,
             mark: configuration.tunnel.isEnabled ? configuration.network.mark : nil)
@@ -75,7 +79,7 @@ public struct HostSwitch: Sendable {
         }
         let wasLocked = state.isLocked
         do {
-            let pid = try carryOut(plan, order, configuration, &state, keeper, tools)
+            let pid = try carryOut(plan, order, configuration, &state, others, keeper, tools)
             return UpReport(
                 profile: profile.name, configuration: profile.file,
                 interface: configuration.tunnel.isEnabled ? configuration.tunnel.interface : nil, pid: pid,
@@ -100,12 +104,11 @@ public struct HostSwitch: Sendable {
 
     /// All that can be refused before anything is changed.
     private func check(
-        _ plan: HostPlan, _ profile: HostProfile, _ configuration: NodeConfiguration, _ keeper: borrowing HostKeeper,
-        _ tools: HostTools
+        _ plan: HostPlan, _ configuration: NodeConfiguration, _ others: [HostState], _ tools: HostTools
     ) throws {
         try tools.require(plan.tools)
-        for other in keeper.profiles() where other != profile.name {
-            guard let state = try keeper.state(of: other), configuration.tunnel.isEnabled else { continue }
+        for state in others where configuration.tunnel.isEnabled {
+            let other = state.profile
             if state.interface == configuration.tunnel.interface {
                 throw NodeFailure(
                     .failure,
@@ -131,7 +134,7 @@ public struct HostSwitch: Sendable {
 
     private func carryOut(
         _ plan: HostPlan, _ order: Order, _ configuration: NodeConfiguration, _ state: inout HostState,
-        _ keeper: borrowing HostKeeper, _ tools: HostTools
+        _ others: [HostState], _ keeper: borrowing HostKeeper, _ tools: HostTools
     ) throws -> Int32? {
         if let lockdown = plan.lockdown {
             state.isLocked = true
@@ -159,9 +162,10 @@ public struct HostSwitch: Sendable {
             )
         }
         for step in plan.steps {
-            state.undo.append(try step.undo())
+            let undo = try step.undo()
+            state.undo.append(undo)
             try keeper.save(state)
-            try step.perform(tools)
+            try step.perform(tools, isShared: others.contains { $0.place(of: undo) != nil })
         }
         try keeper.save(state)
         return pid
@@ -235,8 +239,15 @@ public struct HostSwitch: Sendable {
         var notes: [String] = []
         var failed: [HostUndo] = []
         var complaints: [String] = []
+        // One that cannot be read keeps nobody from going.
+        var others = (try? keeper.others(than: state.profile)) ?? []
         while let undo = state.undo.popLast() {
             do {
+                if let heir = others.firstIndex(where: { $0.place(of: undo) != nil }) {
+                    others[heir].inherit(undo)
+                    try keeper.save(others[heir])
+                    continue
+                }
                 if let note = try undo.perform(tools) { notes.append(note) }
             } catch {
                 complaints.append(NodeFailure(error).message)

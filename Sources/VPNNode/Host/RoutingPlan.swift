@@ -62,7 +62,8 @@ struct RoutingPlan: Hashable, Sendable {
     /// With `rp_filter` = 1 the kernel drops answers of peers whose address it would route into the tunnel, unless they carry
     /// the mark of what they answer and it goes by marks: `src_valid_mark`, and a table that remembers them.
     var strictFilterSteps: [HostStep] {
-        let table = "inet \(HostNumbers.marksTable)"
+        // Another tunnel's has another mark.
+        let table = "inet \(HostNumbers.marksTable)\(String(mark, radix: 16))"
         let mark = "0x" + String(mark, radix: 16)
         let text = """
             table \(table)

@@ -14,6 +14,8 @@ public struct ServicePlaces: Sendable {
     public var dropIns = "/etc/systemd/system"
     /// The drop-in for nodes without a tunnel.
     public var relayDropIn = "/usr/share/doc/pqvpn/examples/relay.conf"
+    /// The one for exits.
+    public var exitDropIn = "/usr/share/doc/pqvpn/examples/exit.conf"
     /// The user's, for keys and pins.
     public var state = "/var/lib/pqvpn"
     public var users = "/etc/passwd"
@@ -93,15 +95,17 @@ struct ServiceInstallation {
         try new.commit()
     }
 
-    /// A node without a tunnel gets no capability. False where the package's drop-in is not there.
-    func takeCapabilities() throws -> Bool {
-        guard let text = try? String(contentsOfFile: places.relayDropIn, encoding: .utf8) else { return false }
+    /// A node without a tunnel gets no capability, and an exit sees the kernel's settings. False where the package's drop-in, of that
+    /// path, is not there.
+    func add(dropIn path: String) throws -> Bool {
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return false }
+        let name = ProtectedFile.split(path).name
         let directory = "\(places.dropIns)/\(unit).service.d"
         try FileManager.default.createDirectory(
             atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
         var new = try NewFiles(in: directory)
-        if ProtectedFile.exists("\(directory)/relay.conf") { return true }
-        try new.add("relay.conf", mode: 0o644) { try $0.write([UInt8](text.utf8)) }
+        if ProtectedFile.exists("\(directory)/\(name)") { return true }
+        try new.add(name, mode: 0o644) { try $0.write([UInt8](text.utf8)) }
         try new.commit()
         return true
     }

@@ -68,12 +68,16 @@ enum KeyFile {
     // MARK: Reading
 
     /// Reads a file of mode 0600 that holds a key of this kind.
-    static func read(_ path: String, kind: KeyFileKind, unlocker: Unlocker) throws -> Content {
+    ///
+    /// - Parameter what: names it where a person is asked for its passphrase; nil = its path.
+    static func read(_ path: String, kind: KeyFileKind, unlocker: Unlocker, asking what: String? = nil) throws
+        -> Content
+    {
         let file = try ProtectedFile.open(path, noun: "key file", maximumSize: maximumSize)
         let size = try file.status().size
         let text = try file.readSecret(count: size)
         guard isSealed(text) else { return try decode(text, path: path, kind: kind) }
-        return try decode(sealed: text.exposedCopy(), path: path, kind: kind, unlocker: unlocker)
+        return try decode(sealed: text.exposedCopy(), path: path, kind: kind, unlocker: unlocker, asking: what)
     }
 
     /// Whether the file is under a passphrase; its content is not checked.
@@ -89,7 +93,9 @@ enum KeyFile {
     }
 
     /// Decodes the text of an encrypted file; `path` is for messages.
-    static func decode(sealed bytes: [UInt8], path: String, kind: KeyFileKind, unlocker: Unlocker) throws -> Content {
+    static func decode(
+        sealed bytes: [UInt8], path: String, kind: KeyFileKind, unlocker: Unlocker, asking what: String? = nil
+    ) throws -> Content {
         func refuse(_ reason: String) -> NodeFailure {
             NodeFailure(.usage, "key file \(path) \(reason): \(advice)")
         }
@@ -103,7 +109,7 @@ enum KeyFile {
         guard let peerID = PeerID(hex: sealed.fields[1].value), peerID.hex == sealed.fields[1].value else {
             throw refuse("has a damaged Peer-ID")
         }
-        guard let secret = try sealed.open(with: unlocker.key(for: sealed.derivation, opening: path)) else {
+        guard let secret = try sealed.open(with: unlocker.key(for: sealed.derivation, opening: what ?? path)) else {
             throw NodeFailure(
                 .permission, "key file \(path) does not open: the passphrase is wrong, or the file is damaged")
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // New keys for a node: a fresh identity in the place of the old one, which stays aside, and the statement that both sign.
 internal import Foundation
+internal import Glibc
 public import VPNCore
 internal import VPNCrypto
 
@@ -23,9 +24,7 @@ extension PersistentIdentity {
         let isEncrypted = try files.all.contains { try KeyFile.isEncrypted($0.path) }
         let old = try load(files: files, unlocker: unlocker)
         let aside = "\(directory).old-\(old.publicKeys.peerID.short)"
-        guard !ProtectedFile.exists(aside) else {
-            throw NodeFailure(.failure, "\(aside) exists and is not overwritten: move it away first")
-        }
+        try makeAside(aside)
         let name = nickname ?? (try? DescriptorFile.read("\(directory)/\(descriptorName)").nickname) ?? "node"
         // The new one is made in the very place where the old one will lie.
         do {
@@ -43,6 +42,17 @@ extension PersistentIdentity {
         } catch {
             discard(aside)
             throw error
+        }
+    }
+
+    /// By the very call that finds it absent: of two rotations at once one is refused, and takes back nothing of the other's.
+    private static func makeAside(_ path: String) throws {
+        let (parent, name) = ProtectedFile.split(path)
+        do throws(SystemCallError) {
+            try OpenFile.directory(parent).makeDirectory(name, mode: 0o700)
+        } catch {
+            guard error.errno == EEXIST else { throw error }
+            throw NodeFailure(.failure, "\(path) exists and is not overwritten: move it away first")
         }
     }
 

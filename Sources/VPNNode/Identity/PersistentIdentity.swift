@@ -109,10 +109,16 @@ public enum PersistentIdentity {
 
     /// Reads four key files. They must belong to one identity. The unlocker is asked only where one is encrypted.
     public static func load(files: KeyFilePaths, unlocker: Unlocker = .never) throws -> SoftwareIdentity {
-        let brainpool = try KeyFile.read(files.brainpool, kind: .brainpoolP512r1, unlocker: unlocker)
-        let ed25519 = try KeyFile.read(files.ed25519, kind: .ed25519, unlocker: unlocker)
-        let mldsa = try KeyFile.read(files.mldsa, kind: .mldsa87, unlocker: unlocker)
-        let mlkem = try KeyFile.read(files.mlkem, kind: .mlkem1024, unlocker: unlocker)
+        try load(files: files) { path, kind in try KeyFile.read(path, kind: kind, unlocker: unlocker) }
+    }
+
+    private static func load(
+        files: KeyFilePaths, read: (String, KeyFileKind) throws -> KeyFile.Content
+    ) throws -> SoftwareIdentity {
+        let brainpool = try read(files.brainpool, .brainpoolP512r1)
+        let ed25519 = try read(files.ed25519, .ed25519)
+        let mldsa = try read(files.mldsa, .mldsa87)
+        let mlkem = try read(files.mlkem, .mlkem1024)
         let identity: SoftwareIdentity
         do {
             identity = try SoftwareIdentity(
@@ -144,11 +150,22 @@ public enum PersistentIdentity {
         case encrypted(Unlocker)
     }
 
-    /// Writes the four files anew in another form. Either the old ones are all read and found good, or nothing is touched.
-    /// Returns the identity's id.
+    /// Writes the four files anew in another form. Either the old ones are all read and found good, or nothing is touched. Where
+    /// an earlier change of the passphrase was cut short, some files are under the new one already. Returns the identity's id.
     @discardableResult
     public static func rewrite(files: KeyFilePaths, unlocker: Unlocker, as form: Form) throws -> PeerID {
-        let identity = try load(files: files, unlocker: unlocker)
+        let identity = try load(files: files) { path, kind in
+            do {
+                return try KeyFile.read(path, kind: kind, unlocker: unlocker)
+            } catch let failure as NodeFailure where failure.status == .permission {
+                // A passphrase that opens none of them is just wrong.
+                guard case .encrypted(let new) = form, opensSome(of: files, unlocker) else { throw failure }
+                do {
+                    return try KeyFile.read(
+                        path, kind: kind, unlocker: new, asking: "\(path), which is under the new one already")
+                } catch { throw failure }
+            }
+        }
         var key: DerivedKey?
         if case .encrypted(let new) = form { key = try new.newKey(sealing: files.brainpool) }
         var replacement = FileReplacement()
@@ -157,6 +174,18 @@ public enum PersistentIdentity {
         }
         try replacement.commit()
         return identity.publicKeys.peerID
+    }
+
+    /// Whether the unlocker opens at least one of the files that are under a passphrase.
+    private static func opensSome(of files: KeyFilePaths, _ unlocker: Unlocker) -> Bool {
+        for (kind, path) in files.all {
+            do {
+                guard try KeyFile.isEncrypted(path) else { continue }
+                _ = try KeyFile.read(path, kind: kind, unlocker: unlocker)
+                return true
+            } catch { continue }
+        }
+        return false
     }
 }
 

@@ -121,9 +121,15 @@ public struct InitReport: Report {
         let id = try DescriptorFile.read("\(service.keys)/\(PersistentIdentity.descriptorName)").keys.peerID
         try service.write(first.text, to: files)
         var notes: [String] = []
-        if !options.role.hasTunnel, try !service.takeCapabilities() {
+        switch options.role {
+        case .relay where try !service.add(dropIn: places.relayDropIn):
             notes.append(
                 "\(places.relayDropIn) is not there: the daemon keeps CAP_NET_ADMIN, which a relay does not need")
+        case .exit where try !service.add(dropIn: places.exitDropIn):
+            notes.append(
+                "\(places.exitDropIn) is not there: the daemon neither sees nor sets whether this host forwards guests' packets"
+            )
+        default: break
         }
         let asUser = "sudo -u \(ServiceInstallation.user) pqvpn"
         var next = ["systemctl status \(service.unit)"]

@@ -6,6 +6,33 @@ enum InnerAddressPlan {
     /// Looked at in one network: a full one of this size is full.
     private static let mostTried: UInt128 = 65_536
 
+    /// Networks that an inviter may put into the tunnel of a guest: RFC 1918, RFC 6598 and RFC 4193. All others are somebody's of the
+    /// internet, whose traffic would go to the inviter.
+    private static let privateNetworks = [
+        IPPrefix(containing: IPAddress(v4: 0x0A00_0000), length: 8),
+        IPPrefix(containing: IPAddress(v4: 0xAC10_0000), length: 12),
+        IPPrefix(containing: IPAddress(v4: 0xC0A8_0000), length: 16),
+        IPPrefix(containing: IPAddress(v4: 0x6440_0000), length: 10),
+        IPPrefix(containing: IPAddress(v6: UInt128(0xFC) << 120), length: 7),
+    ]
+    static let mostNetworks = 4
+
+    /// What is wrong with addresses that a guest is given, with the lengths of their networks; nil where nothing is.
+    static func complaint(about addresses: [InterfaceAddress]) -> String? {
+        if addresses.count > mostNetworks { return "\(addresses.count) networks are more than \(mostNetworks)" }
+        for network in addresses.map(\.network) {
+            let shortest = network.family == .v4 ? 8 : 32
+            if network.length < shortest {
+                return "\(network) is larger than any inner network is (/\(shortest))"
+            }
+            let isPrivate = privateNetworks.contains { $0.length <= network.length && $0.contains(network.address) }
+            if !isPrivate {
+                return "\(network) is no private network (10/8, 172.16/12, 192.168/16, 100.64/10 or fc00::/7)"
+            }
+        }
+        return nil
+    }
+
     /// An address of each network, with its length; nil where one of them is full, or there is none.
     ///
     /// - Parameters:

@@ -17,6 +17,15 @@ struct InvitationRecord: Equatable, Sendable {
     var expires: UInt64
     var uses: Int
     var isRevoked: Bool
+
+    /// Two hosts' clocks may differ so far.
+    private static let clockTolerance: UInt64 = 300
+
+    /// Whether it is made in what is the future by this host's clock: that went back since, and with it the end of the invitation
+    /// would move away.
+    func isAhead(of now: UInt64) -> Bool { created > now && created - now > Self.clockTolerance }
+
+    func isExpired(at now: UInt64) -> Bool { expires <= now || isAhead(of: now) }
 }
 
 /// Somebody who came by an invitation.

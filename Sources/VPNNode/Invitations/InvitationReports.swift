@@ -43,6 +43,10 @@ public struct InvitesReport: Report {
         public let expires: UInt64
         public let uses: Int
         public let guests: [Guest]
+        /// The clock of this host went back since it was made.
+        let isAhead: Bool
+
+        private enum CodingKeys: String, CodingKey { case id, name, state, created, expires, uses, guests }
     }
 
     public struct Guest: Encodable, Sendable {
@@ -74,7 +78,7 @@ public struct InvitesReport: Report {
             let guests = document.guests(of: record.id)
             let state =
                 record.isRevoked
-                ? "revoked" : guests.count >= record.uses ? "used" : record.expires <= now ? "expired" : "open"
+                ? "revoked" : guests.count >= record.uses ? "used" : record.isExpired(at: now) ? "expired" : "open"
             return Entry(
                 id: "\(InvitationID(record.id))", name: record.name, state: state, created: record.created,
                 expires: record.expires, uses: record.uses,
@@ -82,7 +86,7 @@ public struct InvitesReport: Report {
                     Guest(
                         name: $0.name, peerID: $0.peerID.hex, addresses: $0.addresses.map { "\($0.address)" },
                         since: $0.since)
-                })
+                }, isAhead: record.isAhead(of: now))
         }
     }
 
@@ -94,6 +98,9 @@ public struct InvitesReport: Report {
                 [
                     "\(invite.id)  \(invite.state)  '\(invite.name)'  \(invite.guests.count) of \(invite.uses) used  until "
                         + InvitationTime.text(invite.expires)
+                        + (invite.isAhead
+                            ? "  (made \(InvitationTime.text(invite.created)), which this host's clock says is to come)"
+                            : "")
                 ]
                     + invite.guests.map {
                         "          \($0.name)  \($0.peerID.prefix(16))…  \($0.addresses.joined(separator: ", "))"
@@ -143,14 +150,7 @@ public struct InviteCommandTarget: Sendable {
 
     public init(configurationFile: String) throws {
         configuration = try LoadedConfiguration(file: configurationFile).configuration
-        // A file of root's in the directory of the daemon's user would be out of that one's reach.
-        let (directory, _) = ProtectedFile.split(configuration.invites.file)
-        if effectiveUser() == 0, let owner = try? OpenFile.directory(directory).status().owner, owner != 0 {
-            throw NodeFailure(
-                .permission,
-                "\(directory) belongs to user \(owner), and so must the invitations: run this as that user, such as "
-                    + "`sudo -u \(ServiceInstallation.user) pqvpn invite`")
-        }
+        try StateOwner.check(configuration.invites.file)
         store = try InvitationStore(path: configuration.invites.file)
     }
 
@@ -235,6 +235,14 @@ public struct InviteCommandTarget: Sendable {
         }
         if configuration.network.listenPort == 0 {
             throw NodeFailure(.usage, "\(file): guests need a fixed port: set network.listen_port")
+        }
+        // As guests would get them: an address that is alone on its network is none of theirs.
+        var seen: Set<IPPrefix> = []
+        let networks = configuration.tunnel.addresses.filter {
+            $0.length < $0.address.family.bits - 1 && seen.insert($0.network).inserted
+        }
+        if let complaint = InnerAddressPlan.complaint(about: networks) {
+            throw NodeFailure(.usage, "\(file): tunnel.addresses: \(complaint): guests refuse such an invitation")
         }
         let taken = configuration.peers.flatMap(\.allowedIPs) + store.guests.flatMap(\.allowedIPs)
         guard configuration.tunnel.isEnabled,

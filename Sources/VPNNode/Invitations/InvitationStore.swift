@@ -67,16 +67,17 @@ public final class InvitationStore: Sendable {
     /// - Parameters:
     ///   - own: addresses of this node's interface.
     ///   - peers: of the running node: their names and networks are taken.
+    ///   - patience: milliseconds for the lock; nil = as long as it takes.
     func redeem(
         _ id: UInt32, by guest: PeerID, own: [InterfaceAddress], peers: [NodeConfiguration.Peer],
-        pinnedNames: Set<String>, now: UInt64
+        pinnedNames: Set<String>, now: UInt64, patience: Int? = nil
     ) throws -> GuestRecord {
-        try change { document in
+        try change(patience: patience) { document in
             guard let record = document.invitations.first(where: { $0.id == id }) else {
                 throw InvitationRefusal.unknown
             }
             if record.isRevoked { throw InvitationRefusal.revoked }
-            if record.expires <= now { throw InvitationRefusal.expired }
+            if record.isExpired(at: now) { throw InvitationRefusal.expired }
             let known = document.guests(of: id)
             if let before = known.first(where: { $0.peerID == guest }) { return before }
             guard known.count < record.uses else { throw InvitationRefusal.used }
@@ -114,7 +115,7 @@ public final class InvitationStore: Sendable {
         let document = document
         return document.invitations.map { record in
             let guests = document.guests(of: record.id).map(\.peerID)
-            let left = record.expires > now ? record.expires - now : 0
+            let left = record.isExpired(at: now) ? 0 : record.expires - now
             return Invitation(
                 name: record.id,
                 key: PresharedKey(invitation: Secret(copying: record.key), name: record.id),
@@ -129,9 +130,19 @@ public final class InvitationStore: Sendable {
     /// Reads the file again, since another process may have changed it. If that fails the old state stays.
     func reread() throws {
         try fileAccess.withLock { _ in
-            let document = try Self.read(path)
+            let document = try readAgain()
             state.withLock { $0 = document }
         }
+    }
+
+    /// A file that is lost is not one without guests.
+    private func readAgain() throws -> InvitationDocument {
+        guard ProtectedFile.exists(path) || state.withLock({ $0 == InvitationDocument() }) else {
+            throw NodeFailure(
+                .failure,
+                "invitations \(path) is gone: restore it from a backup; its guests stay in force until a restart")
+        }
+        return try Self.read(path)
     }
 
     static func read(_ path: String) throws -> InvitationDocument {
@@ -144,11 +155,13 @@ public final class InvitationStore: Sendable {
         return try InvitationDocument(decoding: text, path: path)
     }
 
-    private func change<Result: Sendable>(_ body: (inout InvitationDocument) throws -> Result) throws -> Result {
+    private func change<Result: Sendable>(
+        patience: Int? = nil, _ body: (inout InvitationDocument) throws -> Result
+    ) throws -> Result {
         try fileAccess.withLock { _ in
             let lock = try OpenFile(path + ".lock", O_RDWR | O_CREAT, mode: 0o600)
-            try lock.lock()
-            let old = try Self.read(path)
+            try lock.lock(patience: patience)
+            let old = try readAgain()
             var document = old
             let result = try body(&document)
             if document != old { try ProtectedFile.replace(path, with: [UInt8](document.text.utf8)) }

@@ -100,6 +100,12 @@ public struct Joining: Sendable {
             throw NodeFailure(.usage, "the link is an invitation of this node itself: open it on the other host")
         }
         let (descriptor, addresses) = try await shakeHands(link, identity, files)
+        if let complaint = InnerAddressPlan.complaint(about: addresses) {
+            throw NodeFailure(
+                .untrustedIdentity,
+                "the inviter gives this node addresses by which it would get more of its traffic than an inner network's: "
+                    + "\(complaint); no configuration was made")
+        }
         let inviter = FirstConfiguration.Inviter(
             name: Self.readable(descriptor.nickname), peerID: link.peerID, endpoint: link.endpoint,
             networks: addresses.map(\.network))

@@ -24,7 +24,7 @@ public struct LogOutput: Sendable {
     public static func standardError() throws -> LogOutput {
         let format: LogFormat = isatty(STDERR_FILENO) == 1 ? .text : .json
         let file = try OpenFile(duplicating: STDERR_FILENO, path: "standard error")
-        return LogOutput(LogSink(.descriptor(file), format: format))
+        return LogOutput(LogSink(.pipe(LogPipe(file)), format: format))
     }
 
     /// Appends JSON lines to a file of mode 0600, which is made where it is absent and put aside where it is too long.

@@ -8,7 +8,7 @@ internal import Synchronization
 final class LogSink: Sendable {
     enum Target: ~Copyable, Sendable {
         case file(LogFile)
-        case descriptor(OpenFile)
+        case pipe(LogPipe)
         case closure(@Sendable (String) throws -> Void)
     }
 
@@ -125,13 +125,13 @@ extension LogSink.Target {
                 self = .file(file)
                 throw error
             }
-        case .descriptor(let file):
+        case .pipe(var pipe):
             do {
-                try file.write([UInt8]((line + "\n").utf8))
-                self = .descriptor(file)
+                try pipe.write(line)
+                self = .pipe(pipe)
                 return nil
             } catch {
-                self = .descriptor(file)
+                self = .pipe(pipe)
                 throw error
             }
         case .closure(let write):

@@ -73,6 +73,6 @@ struct NameResolver {
         return (peersByName[name] ?? []).sorted()
     }
 
-    /// Waits for the look-up that is under way, if one is.
-    func stop() { pool.stop() }
+    /// Looks nothing up any more. Waits for nothing: a resolver without servers takes longer than a service manager's patience.
+    func stop() { pool.leave() }
 }

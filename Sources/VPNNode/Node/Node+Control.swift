@@ -27,11 +27,13 @@ extension Node: NodeControl {
         facts.unkeptPins = unkept.count
         facts.knownPeersFile = knownPeers.path
         facts.isTunnelGone = isTunnelGone
+        facts.isLockedDown = configuration.tunnel.isLockedDown
         facts.isLockdownMissing = isLockdownMissing
         facts.unresolved = names.unresolvedNames
         let own = ownCircuits(now: now)
         return StatusReport(
-            verdict: StatusReport.verdict(peers, circuits: own), version: VersionReport().version, pid: Int(getpid()),
+            verdict: StatusReport.verdict(peers, circuits: own, isTunnelGone: isTunnelGone),
+            version: VersionReport().version, pid: Int(getpid()),
             nickname: configuration.nickname, peerID: machine.identity.hex, isTemporary: isTemporary,
             configuration: configuration.file, uptimeSeconds: machine.age(now: now).seconds,
             listening: engine.socket.local.text,

@@ -12,6 +12,7 @@ extension Node {
         machine.settle(claim, verdict, now: MonotonicClock.now)
         showInvitations()
         guard case .accepted = verdict else { return }
+        closeToGuests()
         routeToGuests()
     }
 
@@ -23,10 +24,10 @@ extension Node {
             let guest = try invitations.redeem(
                 claim.invitation, by: claim.keys.peerID, own: configuration.tunnel.addresses, peers: peers,
                 pinnedNames: Set(knownPeers.pins.filter { $0.peerID != claim.keys.peerID }.map(\.name)),
-                now: UnixTime.now)
+                now: UnixTime.now, patience: KnownPeersStore.nodesPatience)
             let known = knownPeers.pin(of: claim.keys.peerID)
             let pin = known ?? PinnedPeer(keys: claim.keys, name: guest.name, origin: .operatorAdded)
-            try knownPeers.add(pin)
+            try knownPeers.add(pin, patience: KnownPeersStore.nodesPatience)
             let peer = NodeConfiguration.Peer(guest)
             if !configuration.peers.contains(where: { $0.peerID == guest.peerID }) { configuration.peers.append(peer) }
             return .accepted(

@@ -11,10 +11,19 @@ struct SettledLeases {
     var addresses: Set<IPAddress> = []
     /// Of the interface.
     var mtu: Int
-    var servers: [IPAddress] = []
+    /// What the operator named (`dns.servers`), which goes before all leases. `pqvpn up` tells it; a change takes a restart.
+    let own: [IPAddress]
+    /// What the host asks.
+    var servers: [IPAddress]
     var isTellingNames = false
     /// The last reason why names could not be told, so that it is in the log once.
     var complaint: String?
+
+    init(mtu: Int, own: [IPAddress]) {
+        self.mtu = mtu
+        self.own = own
+        servers = own
+    }
 }
 
 extension Node {
@@ -104,15 +113,16 @@ extension Node {
 
     /// The host asks the name servers that leases say, in its own time: files and programs take some.
     func tellNames() {
-        // Those that the operator named count first.
-        guard let hostNames, let interface = engine.interface?.name, configuration.resolver.servers.isEmpty,
-            configuration.resolver.mode != .off, !settled.isTellingNames, !isStopping
+        guard let hostNames, let interface = engine.interface?.name, configuration.resolver.mode != .off,
+            !settled.isTellingNames, !isStopping
         else { return }
-        let servers = leases.servers
+        let servers = settled.own.isEmpty ? leases.servers : settled.own
         guard servers != settled.servers else { return }
         settled.isTellingNames = true
         let wish = LeasedNames.Wish(
-            resolver: configuration.resolver, interface: interface, mark: tunnelPlan?.table)
+            resolver: configuration.resolver, interface: interface,
+            // The operator's own are reached as his routes say.
+            mark: settled.own.isEmpty ? tunnelPlan?.table : nil)
         // Not on a thread that others wait for.
         Thread.detachNewThread { [waker] in
             do {
@@ -128,7 +138,7 @@ extension Node {
             // Tried again in some seconds.
             if complaint != settled.complaint {
                 logger.warning(
-                    "the exit's name servers are not what this host asks: \(complaint)",
+                    "name servers cannot be told to this host: \(complaint)",
                     metadata: ["event": "names.not_told"])
             }
             settled.complaint = complaint
@@ -137,7 +147,9 @@ extension Node {
         settled.complaint = nil
         settled.servers = servers
         logger.notice(
-            servers.isEmpty ? "this host's own name servers count again" : "this host asks the exit's name servers",
+            servers.isEmpty
+                ? "this host's own name servers count again"
+                : settled.own.isEmpty ? "this host asks the exit's name servers" : "this host asks dns.servers again",
             metadata: ["event": "names.told", "servers": .array(servers.map { "\($0)" })])
         tellNames()
     }

@@ -15,6 +15,10 @@ struct RelayFiles: Sendable {
     var inFile: Set<PeerID> = []
     /// Whether there is something to be written, and since when.
     var changed: Instant?
+    /// Whether it is being written.
+    var isBeingKept = false
+    /// Of the state that went to the file last.
+    var number: UInt64 = 0
 
     init(_ directory: NodeConfiguration.Directory) {
         store = RelayStore(path: directory.file)
@@ -50,6 +54,8 @@ extension Node {
         // Whoever was in the file and is not any more was taken out by the operator.
         for id in relayFiles.inFile.subtracting(ids).sorted() { machine.removeRelay(id, now: now) }
         relayFiles.inFile = ids
+        // They may be here because somebody has set the clock.
+        machine.setClock(unixSeconds: UnixTime.now, now: now)
         let refused = machine.addRelays(relays.map { ($0.descriptor, $0.source) }, now: now)
         // What is here already is no news of anything.
         for (id, refusal) in refused where refusal != .known && refusal != .older {
@@ -93,17 +99,30 @@ extension Node {
         }
     }
 
-    /// Writes what was learned, a minute after the first of it or at the end.
+    /// Writes what was learned, a minute after the first of it or at the end. The file is read for that, and each signature in it
+    /// checked anew, which may take seconds: beside the node, unless it ends.
     func keepRelays(isLast: Bool, now: Instant) {
-        guard let since = relayFiles.changed, isLast || now.since(since) >= RelayFiles.pause else { return }
+        let isDue = relayFiles.changed.map { isLast || now.since($0) >= RelayFiles.pause } ?? false
+        guard isDue && !relayFiles.isBeingKept || isLast && relayFiles.isBeingKept else { return }
         relayFiles.changed = nil
+        relayFiles.number += 1
+        let (store, number) = (relayFiles.store, relayFiles.number)
         let relays = machine.relays.map { KeptRelay(descriptor: $0.descriptor, source: $0.source) }
-        do {
-            try relayFiles.store.keep(relays)
-            relayFiles.inFile.formUnion(relays.map(\.id))
-        } catch {
+        if isLast { return kept(relays, store.outcome(ofKeeping: relays, number: number)) }
+        relayFiles.isBeingKept = true
+        Task {
+            let outcome = await Task.detached { store.outcome(ofKeeping: relays, number: number) }.value
+            relayFiles.isBeingKept = false
+            kept(relays, outcome)
+        }
+    }
+
+    private func kept(_ relays: [KeptRelay], _ failure: NodeFailure?) {
+        if let failure {
             logger.error(
-                "cannot keep relays in \(relayFiles.store.path): \(error)", metadata: ["event": "relay.not_kept"])
+                "cannot keep relays in \(relayFiles.store.path): \(failure)", metadata: ["event": "relay.not_kept"])
+        } else {
+            relayFiles.inFile.formUnion(relays.map(\.id))
         }
     }
 

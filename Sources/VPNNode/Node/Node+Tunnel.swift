@@ -19,9 +19,10 @@ struct RestoringPause {
 }
 
 extension Node {
+    var isTunnelGone: Bool { tunnelLoss.isGone }
+
     func tunnelVanished() {
-        guard !isTunnelGone else { return }
-        isTunnelGone = true
+        guard tunnelLoss.vanished() else { return }
         routes.loseInterface()
         logger.error("the tunnel interface is gone: it is made anew", metadata: ["event": "tunnel.gone"])
         restoring = Task { await restoreTunnel() }
@@ -47,10 +48,11 @@ extension Node {
                     return nil
                 } catch { return error }
             }.value
-            guard let failure else { return tunnelRestored(tunnel) }
+            if failure == nil, tunnelLoss.made() { return tunnelRestored(tunnel) }
             let seconds = pause.next()
+            let complaint = failure.map { "\($0)" } ?? "it vanished again"
             logger.warning(
-                "the tunnel interface cannot be made: \(failure); trying again in \(seconds) s",
+                "the tunnel interface cannot be made: \(complaint); trying again in \(seconds) s",
                 metadata: ["event": "tunnel.not_restored", "retry_in_s": .stringConvertible(seconds)])
             do { try await Task.sleep(for: .seconds(seconds), clock: .continuous) } catch { return }
         }
@@ -65,7 +67,6 @@ extension Node {
                 logger.warning("\(complaint)", metadata: ["event": "config.warning"])
             }
         } catch { logger.warning("\(error)", metadata: ["event": "config.warning"]) }
-        isTunnelGone = false
         settleInterface()
         logger.notice(
             "the tunnel interface is there again",

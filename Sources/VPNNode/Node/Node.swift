@@ -18,6 +18,8 @@ public actor Node {
         case ephemeralMade
         case trust(TrustWatch.Finding)
         case exit(ExitSurroundings)
+        /// The kernel has forgotten the connections of these addresses, or why not.
+        case forgotten(Set<IPAddress>, failure: EngineError?)
         case relays(RelayWatch.Finding)
         /// Every few seconds: what only a look can tell.
         case tick
@@ -60,7 +62,7 @@ public actor Node {
     let isTemporary: Bool
     /// Of the interface, in bytes.
     let mtu: Int
-    var isTunnelGone = false
+    var tunnelLoss = TunnelLoss()
     /// The interface as it was made, and who makes it anew (Node+Tunnel).
     let tunnelPlan: EngineConfiguration.Tunnel?
     var restoring: Task<Void, Never>?
@@ -117,7 +119,7 @@ public actor Node {
         isTemporary = identity.isTemporary
         let plan = NodePlan(configuration, identity: identity, presharedKeys: presharedKeys)
         mtu = Int(plan.parameters.mtu)
-        settled = SettledLeases(mtu: mtu)
+        settled = SettledLeases(mtu: mtu, own: configuration.resolver.servers)
         self.hostNames = hostNames
         neighbours = (plan.engine.tunnel?.name).flatMap { InnerFenceSet(interface: $0) }
         quilts = plan.quilts
@@ -225,11 +227,13 @@ public actor Node {
             makeEphemeral()
         case .trust(let finding): take(finding, now: now)
         case .exit(let surroundings): reviewExit(surroundings)
+        case .forgotten(let addresses, let failure): forgotten(addresses, failure: failure)
         case .relays(let finding): take(finding, now: now)
         case .tick:
             machine.setClock(unixSeconds: UnixTime.now, now: now)
             reviewQuilts(now: now)
             tellNames()
+            forgetLeavers(now: now)
             if freeMemory.isDue(now: now) { Task.detached { ProcessMemory.releaseFree() } }
         case .named(let servers, let complaint): named(servers, complaint: complaint)
         case .stop: isStopping = true
@@ -287,7 +291,7 @@ public actor Node {
         case .run(let job): submit(job, now: MonotonicClock.now)
         case .remember(let pin):
             do {
-                try knownPeers.add(pin)
+                try knownPeers.add(pin, patience: KnownPeersStore.nodesPatience)
             } catch {
                 unkept.append(pin)
                 logger.error(
@@ -309,6 +313,7 @@ public actor Node {
             }
             switch event {
             case .circuit(let event): followLease(event)
+            case .leaseEnded(_, let lease): exit?.leavers.add(lease.addresses, now: MonotonicClock.now)
             case .keepaliveAnswered(let slot, let roundTrip): answeredPings(slot, roundTrip)
             // Perhaps it lives elsewhere by now.
             case .peerSilent(_, let name, _), .handshakeTimedOut(_, _, let name, _): names.ask(forPeer: name)
@@ -363,7 +368,7 @@ public actor Node {
             do { try await Task.sleep(for: NodePlan.trustPause) } catch { return }
             keepLate()
             for finding in await Task.detached(operation: { watch.look() }).value { waker.yield(.trust(finding)) }
-            if let exit { waker.yield(.exit(NodeExit.surroundings(exit.configuration))) }
+            if let exit { waker.yield(.exit(await Task.detached { exit.look() }.value)) }
             waker.yield(.tick)
             keepRelays(isLast: false, now: MonotonicClock.now)
             for finding in await Task.detached(operation: { relays.look() }).value { waker.yield(.relays(finding)) }
@@ -380,12 +385,16 @@ public actor Node {
 
     /// Writes down what could not be written before: the disk may have room again, or the directory its rights.
     private func keepLate() {
-        unkept.removeAll { pin in
-            guard (try? knownPeers.add(pin)) != nil else { return false }
+        guard !unkept.isEmpty else { return }
+        let kept: [PinnedPeer]
+        // In one change: each is the whole file, and the lock may have to be waited for.
+        do { kept = try knownPeers.add(all: unkept, patience: KnownPeersStore.nodesPatience) } catch { return }
+        let ids = Set(kept.map(\.peerID))
+        unkept.removeAll { ids.contains($0.peerID) }
+        for pin in kept {
             logger.notice(
                 "a peer that could not be kept before is in \(knownPeers.path) now",
                 metadata: ["event": "peers.kept", "peer": "\(pin.peerID.short)"])
-            return true
         }
     }
 
@@ -431,6 +440,7 @@ public actor Node {
             do throws(EngineError) { warnings += try routes.replace(by: wanted) } catch { throw NodeFailure(error) }
         }
         configuration = new
+        closeToGuests()
         machine.limitHandshakes(perMinute: new.security.handshakesPerMinutePerAddress)
         configureCircuits(now: now)
         machine.updatePeers(plan.peers.filter { !$0.isBootstrap }, moved: moved, now: now)

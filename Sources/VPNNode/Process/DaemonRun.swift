@@ -181,8 +181,7 @@ public struct DaemonRun: Sendable {
         let directory = ControlPlace.directory(environment)
         let name = ControlPlace.fileName(configuration.nickname)
         do {
-            let others = ControlPlace.running(environment)
-            let isTaken = others.contains("\(directory)/\(name)")
+            let isTaken = ControlPlace.isServed("\(directory)/\(name)")
             let free = isTaken ? "\(name.dropLast(".sock".count))-\(getpid()).sock" : name
             return try serve("\(directory)/\(free)")
         } catch {

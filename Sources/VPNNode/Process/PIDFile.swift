@@ -31,9 +31,23 @@ final class PIDFile: Sendable {
                 let pid = Int(owner.split(separator: "\n").first ?? "").map { " (process \($0))" } ?? ""
                 throw NodeFailure(.failure, "pid file \(path) is held by a running pqvpn\(pid): stop it first")
             }
-            if try isAt(path, file) { return file }
+            guard try isAt(path, file) else { continue }
+            try checkContent(file)
+            return file
         }
         throw NodeFailure(.failure, "pid file \(path) changes too fast")
+    }
+
+    /// What is no process id was written by nobody of our kind: somebody's configuration, most likely.
+    private static func checkContent(_ file: borrowing OpenFile) throws {
+        let size = try file.status().size
+        if size == 0 { return }
+        let text = String(decoding: try file.read(limit: 32), as: UTF8.self)
+        let isNumber = size <= 32 && text.hasSuffix("\n") && Int(text.dropLast()) != nil
+        guard isNumber || size <= 32 && Int(text) != nil else {
+            throw NodeFailure(
+                .failure, "pid file \(file.path) holds something else than a process id, and is not overwritten")
+        }
     }
 
     /// Whether `path` is still the name of this very file.

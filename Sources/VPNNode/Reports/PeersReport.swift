@@ -84,10 +84,21 @@ public struct PeersCommandTarget: Sendable {
 
     private func open() throws -> KnownPeersStore { try KnownPeersStore(path: path, unlocker: unlocker) }
 
+    /// The same to change it.
+    private func openToWrite() throws -> KnownPeersStore {
+        try StateOwner.check(path)
+        return try open()
+    }
+
+    private func revocationsToWrite() throws -> RevocationList {
+        try StateOwner.check(revokedPath)
+        return try RevocationList(path: revokedPath)
+    }
+
     /// Puts the file under a passphrase, or takes it out.
     public func setEncrypted(_ isEncrypted: Bool) throws -> PeersReport {
         guard ProtectedFile.exists(path) else { throw NodeFailure(.usage, "known peers \(path) does not exist") }
-        let store = try open()
+        let store = try openToWrite()
         guard try store.isSealed() != isEncrypted else {
             throw NodeFailure(.failure, "known peers \(path) is \(isEncrypted ? "encrypted already" : "not encrypted")")
         }
@@ -103,7 +114,7 @@ public struct PeersCommandTarget: Sendable {
     /// Pins the identity of a descriptor file under `name`, or its own nickname.
     public func add(descriptorFile: String, name: String?) throws -> PeersReport {
         let descriptor = try DescriptorFile.read(descriptorFile)
-        let store = try open()
+        let store = try openToWrite()
         let pin = PinnedPeer(keys: descriptor.keys, name: name ?? descriptor.nickname, origin: .operatorAdded)
         guard pin.name.utf8.count <= 63, !pin.name.unicodeScalars.contains(where: \.isInvisible) else {
             throw NodeFailure(.usage, "a name has at most 63 printable bytes")
@@ -116,7 +127,7 @@ public struct PeersCommandTarget: Sendable {
     /// Puts the identity of a descriptor file in the place of a pinned one.
     public func trust(_ peer: String, descriptorFile: String) throws -> PeersReport {
         let descriptor = try DescriptorFile.read(descriptorFile)
-        let store = try open()
+        let store = try openToWrite()
         let old = try store.trust(descriptor.keys, as: peer)
         let new = store.pin(of: descriptor.keys.peerID)
         return PeersReport(
@@ -131,13 +142,13 @@ public struct PeersCommandTarget: Sendable {
             throw NodeFailure(
                 .untrustedIdentity, "rotation \(statementFile) is refused: \(id.hex) is revoked in \(revokedPath)")
         }
-        let (old, new) = try open().rotate(peer, by: statement)
+        let (old, new) = try openToWrite().rotate(peer, by: statement)
         return PeersReport(file: path, action: "rotated", peers: [.init(new)], replaced: old.peerID.hex)
     }
 
     /// Revokes by the operator's word (a pinned peer, or any peer_id) or by the owner's (a statement in a file).
     public func revoke(_ what: String) throws -> RevocationReport {
-        let list = try RevocationList(path: revokedPath)
+        let list = try revocationsToWrite()
         if RevocationFile.isOne(what) {
             let statement = try RevocationFile.read(what)
             let isNew = try list.revoke(statement)
@@ -149,7 +160,7 @@ public struct PeersCommandTarget: Sendable {
 
     /// Takes the operator's word back.
     public func restore(_ what: String) throws -> RevocationReport {
-        let list = try RevocationList(path: revokedPath)
+        let list = try revocationsToWrite()
         let id = try PeerID(hex: what) ?? open().pin(matching: what).peerID
         try list.restore(id)
         return RevocationReport(list, "restored", id)
@@ -160,12 +171,12 @@ public struct PeersCommandTarget: Sendable {
     }
 
     public func set(_ peer: String, allowsPartial: Bool) throws -> PeersReport {
-        let pin = try open().setAllowsPartial(allowsPartial, of: peer)
+        let pin = try openToWrite().setAllowsPartial(allowsPartial, of: peer)
         return PeersReport(file: path, action: "set", peers: [.init(pin)], replaced: nil)
     }
 
     public func remove(_ peer: String) throws -> PeersReport {
-        let old = try open().remove(peer)
+        let old = try openToWrite().remove(peer)
         return PeersReport(file: path, action: "removed", peers: [.init(old)], replaced: nil)
     }
 }

@@ -18,6 +18,8 @@ public final class KnownPeersStore: Sendable {
 
     /// 1,024 pins by first use and as many by the operator as anybody has take 7 KB each.
     private static let maximumSize = 64 << 20
+    /// Milliseconds that a running node's own thread waits for the lock: who holds it may be a command that waits itself.
+    static let nodesPatience = 100
 
     /// Reads the file; one that does not exist has no pins. Throws for a file that others can reach, that is a link, whose
     /// content is not exactly right, or whose passphrase is not there.
@@ -53,22 +55,40 @@ public final class KnownPeersStore: Sendable {
     /// Adds a pin. Returns false where exactly this identity is pinned already. Throws with status 7 where its name stands
     /// for another identity: that takes ``trust(_:as:)``.
     @discardableResult
-    public func add(_ pin: PinnedPeer) throws -> Bool {
-        try change { pins in
-            if let other = pins.first(where: { $0.name == pin.name && !pin.name.isEmpty && $0.peerID != pin.peerID }) {
-                throw NodeFailure(
-                    .untrustedIdentity,
-                    "the name '\(pin.name)' is pinned to \(other.peerID.hex), not to \(pin.peerID.hex): if its owner "
-                        + "changed it, run `pqvpn peers trust \(pin.name) FILE`")
+    public func add(_ pin: PinnedPeer) throws -> Bool { try add(pin, patience: nil) }
+
+    /// - Parameter patience: milliseconds for the lock; nil = as long as it takes.
+    @discardableResult
+    func add(_ pin: PinnedPeer, patience: Int?) throws -> Bool {
+        try change(patience: patience) { pins in try Self.add(pin, to: &pins) }
+    }
+
+    /// Adds several in one change. Returns those that are in the file now: all but the ones whose names stand for others.
+    func add(all new: [PinnedPeer], patience: Int) throws -> [PinnedPeer] {
+        try change(patience: patience) { pins in
+            var kept: [PinnedPeer] = []
+            for pin in new {
+                do { _ = try Self.add(pin, to: &pins) } catch { continue }
+                kept.append(pin)
             }
-            if let place = pins.firstIndex(where: { $0.peerID == pin.peerID }) {
-                guard pins[place].origin == .firstUse, pin.origin == .operatorAdded else { return false }
-                pins[place] = pin
-                return true
-            }
-            pins.append(pin)
+            return kept
+        }
+    }
+
+    private static func add(_ pin: PinnedPeer, to pins: inout [PinnedPeer]) throws -> Bool {
+        if let other = pins.first(where: { $0.name == pin.name && !pin.name.isEmpty && $0.peerID != pin.peerID }) {
+            throw NodeFailure(
+                .untrustedIdentity,
+                "the name '\(pin.name)' is pinned to \(other.peerID.hex), not to \(pin.peerID.hex): if its owner "
+                    + "changed it, run `pqvpn peers trust \(pin.name) FILE`")
+        }
+        if let place = pins.firstIndex(where: { $0.peerID == pin.peerID }) {
+            guard pins[place].origin == .firstUse, pin.origin == .operatorAdded else { return false }
+            pins[place] = pin
             return true
         }
+        pins.append(pin)
+        return true
     }
 
     /// Replaces what is pinned as `text` (a name, or an id) by another identity, under the old name. This is the operator's
@@ -106,7 +126,9 @@ public final class KnownPeersStore: Sendable {
 
     /// Puts the file under the passphrase of an unlocker, or with nil out of any.
     func seal(by new: Unlocker?) throws {
-        try rewrite { _, _ in (try new?.newKey(sealing: path), ()) }
+        // Before the lock: a person may type for minutes, and nobody else is to wait for that.
+        let key = try new?.newKey(sealing: path)
+        try rewrite(patience: nil) { _, _ in (key, ()) }
     }
 
     /// Whether the file is under a passphrase now.
@@ -115,9 +137,18 @@ public final class KnownPeersStore: Sendable {
     /// Reads the file again, since another process may have changed it. If that fails the old pins stay.
     func reread() throws {
         try fileAccess.withLock { _ in
-            let pins = try Self.read(path, unlocker).pins
+            let pins = try readAgain().pins
             state.withLock { $0 = pins }
         }
+    }
+
+    /// A file that is lost is not one without pins: what it said would be gone for good with the next change.
+    private func readAgain() throws -> (pins: [PinnedPeer], key: DerivedKey?) {
+        guard ProtectedFile.exists(path) || state.withLock({ $0.isEmpty }) else {
+            throw NodeFailure(
+                .failure, "known peers \(path) is gone: restore it from a backup; whoever means to begin anew restarts")
+        }
+        return try Self.read(path, unlocker)
     }
 
     /// The pins of a file, and the key that opened it.
@@ -151,20 +182,26 @@ public final class KnownPeersStore: Sendable {
 
     /// Reads the file again under its lock, since another process may have changed it, applies the change and writes in
     /// the form that it has.
-    func change<Result: Sendable>(_ body: (inout [PinnedPeer]) throws -> Result) throws -> Result {
-        try rewrite { pins, key in (key, try body(&pins)) }
+    func change<Result: Sendable>(
+        patience: Int? = nil, _ body: (inout [PinnedPeer]) throws -> Result
+    ) throws -> Result {
+        try rewrite(patience: patience) { pins, key in (key, try body(&pins)) }
     }
 
-    /// The closure may change the pins, and says under which key they are to be.
+    /// The closure may change the pins, and says under which key they are to be. Where neither is another than before, nothing is
+    /// written.
     private func rewrite<Result: Sendable>(
-        _ body: (inout [PinnedPeer], DerivedKey?) throws -> (DerivedKey?, Result)
+        patience: Int?, _ body: (inout [PinnedPeer], DerivedKey?) throws -> (DerivedKey?, Result)
     ) throws -> Result {
         try fileAccess.withLock { _ in
             let lock = try OpenFile(path + ".lock", O_RDWR | O_CREAT, mode: 0o600)
-            try lock.lock()
-            var (pins, key) = try Self.read(path, unlocker)
+            try lock.lock(patience: patience)
+            let (before, key) = try readAgain()
+            var pins = before
             let (newKey, result) = try body(&pins, key)
-            try ProtectedFile.replace(path, with: Self.text(of: pins, key: newKey))
+            if pins != before || newKey?.derivation != key?.derivation {
+                try ProtectedFile.replace(path, with: Self.text(of: pins, key: newKey))
+            }
             let written = pins
             state.withLock { $0 = written }
             return result

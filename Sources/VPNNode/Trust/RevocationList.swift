@@ -9,6 +9,8 @@ public import VPNCrypto
 public final class RevocationList: Sendable {
     public let path: String
     private let state: Mutex<[RevokedIdentity]>
+    /// What a file said that was lost: in force until the end of the run, whatever another one says.
+    private let lost = Mutex<Set<PeerID>>([])
 
     /// Some thousand statements of 12 KB each.
     private static let maximumSize = 64 << 20
@@ -21,7 +23,7 @@ public final class RevocationList: Sendable {
     }
 
     /// All revoked ids.
-    public var ids: Set<PeerID> { Set(state.withLock { $0.map(\.peerID) }) }
+    public var ids: Set<PeerID> { Set(state.withLock { $0.map(\.peerID) }).union(lost.withLock { $0 }) }
 
     var entries: [RevokedIdentity] { state.withLock { $0 } }
 
@@ -60,10 +62,17 @@ public final class RevocationList: Sendable {
     }
 
     /// Reads the file again, since another process may have changed it. If that fails the old state stays.
-    func reread() throws -> Set<PeerID> {
+    ///
+    /// - Parameter wasGone: this one takes the place of a file that was lost, which does not let in again whom that one kept out.
+    func reread(wasGone: Bool = false) throws -> Set<PeerID> {
+        let before = ids
+        guard ProtectedFile.exists(path) || before.isEmpty else {
+            throw NodeFailure(.failure, "revocation list \(path) is gone: restore it from a backup")
+        }
+        if wasGone { lost.withLock { $0.formUnion(before) } }
         let entries = try Self.read(path)
         state.withLock { $0 = entries }
-        return Set(entries.map(\.peerID))
+        return ids
     }
 
     private static func read(_ path: String) throws -> [RevokedIdentity] {

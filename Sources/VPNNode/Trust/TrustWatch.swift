@@ -47,7 +47,10 @@ final class TrustWatch: Sendable {
             return stamps
         }
         var findings: [Finding] = []
-        if let finding = finding(before.1, revokedStamp, revocations.path, { .revoked(try revocations.reread()) }) {
+        let wasGone = before.1 == .absent
+        if let finding = finding(
+            before.1, revokedStamp, revocations.path, { .revoked(try revocations.reread(wasGone: wasGone)) })
+        {
             findings.append(finding)
         }
         if let finding = finding(before.0, pinsStamp, knownPeers.path, { try pins() }) {

@@ -79,7 +79,9 @@ struct DownCommand: ParsableCommand {
     func run() throws {
         // systemd.exec(5): what became of the service whose ExecStopPost this is.
         if noDaemon, let result = ProcessInfo.processInfo.environment["SERVICE_RESULT"], result != "success" {
-            complain("pqvpn: the service ended with '\(result)': routes, name servers and lockdown stay as they are")
+            complain(
+                "pqvpn: the service ended with '\(result)': routes, name servers and lockdown stay for its restart; where it does not "
+                    + "come back: sudo pqvpn down" + (profile.map { " \($0)" } ?? ""))
             return
         }
         output.print(try HostSwitch(places: places.places).down(profile))

@@ -92,6 +92,39 @@ import VPNCrypto
         for daemon in [pair.alice, pair.bob] { #expect(daemon.end(with: SIGTERM) == 0) }
     }
 
+    /// Guards tell where a node enters: who has the report must not learn them from a circuit or a line of the log.
+    @Test func hopsAndGuardsAreNotInIt() {
+        let ids = ["1a", "2b", "3c", "4d"].map { String(repeating: $0, count: 32) }
+        func hop(_ name: String, _ number: Int) -> CircuitsReport.Hop { .init(name: name, peerID: ids[number]) }
+        let circuit = CircuitsReport.Own(
+            name: "office", origin: "command", state: "ready", hops: [hop("entrance", 0), hop("doorway", 1)],
+            networks: [], shared: nil, paths: [[hop("sidegate", 2)]], wantedPaths: 2, isRelaxed: nil, since: nil,
+            ageSeconds: nil, replacesInSeconds: nil, replaced: 0, mtu: nil, session: nil, failures: 1,
+            retryInSeconds: nil, lastFailure: .init(code: "busy", node: "backstairs", text: "", fix: ""))
+        var report = StatusReport(
+            verdict: .idle, version: "0", pid: 1, nickname: "n", peerID: ids[3], isTemporary: false,
+            configuration: "c.yaml", uptimeSeconds: 1, listening: "[::]:9000", tunnel: nil,
+            traffic: StatusReport.Traffic(
+                packetsOut: 0, bytesOut: 0, packetsIn: 0, bytesIn: 0, wireBytesOut: 0, wireBytesIn: 0), peers: [],
+            drops: [:], health: [])
+        report.circuits = [circuit]
+        var collection = BugReportCollection(BugReport.Source())
+        collection.learn(report)
+        let log = collection.log([
+            #"{"event":"relay.guards","guards":["aaaa0001","aaaa0002"],"msg":"x"}"#,
+            #"{"event":"relay.expired","relays":["aaaa0003"],"msg":"x"}"#,
+            #"{"event":"relay.learned","peer":"aaaa0004","from":"aaaa0005","msg":"x"}"#,
+            #"{"event":"relay.known","relays":"12","msg":"12 relays"}"#,
+        ])
+        var redaction = collection.redaction
+        let text = redaction.redacted(
+            log + "\noffice by entrance, doorway, sidegate; backstairs is busy; 1a1a1a1a 2b2b2b2b 3c3c3c3c 4d4d4d4d")
+        for secret in [
+            "aaaa000", "office", "entrance", "doorway", "sidegate", "backstairs", "1a1a", "2b2b", "3c3c", "4d4d",
+        ] { #expect(!text.contains(secret), "\(secret): \(text)") }
+        #expect(text.contains("12 relays") && text.contains("relay.guards"), "\(text)")
+    }
+
     @Test func itIsShownBeforeItIsMade() throws {
         let scratch = try Scratch()
         try scratch.write("peer: { nickname: lonely }\n", to: "c.yaml")

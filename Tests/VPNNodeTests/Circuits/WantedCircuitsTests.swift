@@ -60,6 +60,28 @@ import VPNCrypto
         }
     }
 
+    /// Each of them lives longer than it takes to see who uses it, and no longer.
+    @Test func thoseThatAreEndedAfterAWhileAreNotBuiltAtTheirEndersPace() throws {
+        var wanted = WantedCircuits()
+        _ = wanted.configure([try request("a")], now: start)
+        var now = start
+        var pauses: [UInt64] = []
+        func live(_ seconds: Int) throws {
+            wanted.began("a", as: pauses.count, now: now)
+            _ = wanted.ready(pauses.count, now: now)
+            now = now + .seconds(seconds)
+            wanted.failed("a", .failed(hop: 1, .ended(.closed)), jitter: 1, now: now)
+            let due = try #require(wanted.deadline)
+            pauses.append(due.since(now).nanoseconds / 1_000_000_000)
+            now = due
+        }
+        for _ in 0..<9 { try live(6) }
+        #expect(pauses == [0, 1, 2, 4, 8, 16, 32, 60, 60])
+        try live(61)
+        try live(6)
+        #expect(pauses.suffix(2) == [0, 0])
+    }
+
     @Test func otherWaysAreTriedAtOnceAndEachInItsTurn() throws {
         var wanted = WantedCircuits()
         let ways = [[Self.last], [Self.relay, Self.last]]

@@ -55,6 +55,21 @@ struct StatusTests {
             let words = report(peers).text
             #expect(words.hasPrefix("PROTECTED") == (verdict == .protected), "\(words)")
         }
+        // Sessions without an interface.
+        #expect(StatusReport.verdict([good], isTunnelGone: true) == .disconnected)
+        #expect(StatusReport.verdict([], isTunnelGone: true) == .idle)
+    }
+
+    @Test func aMissingInterfaceSaysWhereItsPacketsGo() {
+        func words(isLockedDown: Bool, isLockdownMissing: Bool = false) -> String {
+            var facts = HealthFacts()
+            facts.isTunnelGone = true
+            (facts.isLockedDown, facts.isLockdownMissing) = (isLockedDown, isLockdownMissing)
+            return HealthCheck.findings(facts, peers: [], drops: [:]).first { $0.code == "TUNNEL_GONE" }?.text ?? ""
+        }
+        #expect(words(isLockedDown: false).hasSuffix("in clear"))
+        #expect(words(isLockedDown: true).hasSuffix("stays on this host"))
+        #expect(words(isLockedDown: true, isLockdownMissing: true).hasSuffix("in clear"))
     }
 
     @Test func eachFindingSaysWhatMendsIt() {

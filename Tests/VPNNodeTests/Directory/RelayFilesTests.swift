@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // relays.yaml and guards.yaml: what is kept comes back, and what is damaged is refused, never taken for empty.
 import Foundation
+import Synchronization
 import Testing
 import VPNCore
 import VPNCrypto
 
 @testable import VPNNode
+
+private final class SetClock: Sendable {
+    let times = Mutex<RelayWatch.Times>((1000, .origin))
+}
 
 struct RelayFilesTests {
     private static let identities: [SoftwareIdentity] = (0..<4).map { _ in try! SoftwareIdentity() }
@@ -54,6 +59,18 @@ struct RelayFilesTests {
         #expect(throws: NodeFailure.self) { try store.remove("r1") }
     }
 
+    /// States of a run are written beside it: one that comes late does not go over a newer one.
+    @Test func anOlderStateChangesNothing() throws {
+        let scratch = try Scratch()
+        let store = RelayStore(path: scratch.file("relays.yaml"))
+        let brought = try (0..<2).map { KeptRelay(descriptor: try descriptor($0), source: .relay(id(3))) }
+        #expect(store.outcome(ofKeeping: brought, number: 2) == nil)
+        #expect(store.outcome(ofKeeping: [brought[0]], number: 1) == nil)
+        #expect(try Set(store.read().map(\.id)) == [id(0), id(1)])
+        #expect(store.outcome(ofKeeping: [brought[0]], number: 3) == nil)
+        #expect(try store.read().map(\.id) == [id(0)])
+    }
+
     @Test func twoOfOneNameAreToldApart() throws {
         let scratch = try Scratch()
         let store = RelayStore(path: scratch.file("relays.yaml"))
@@ -83,6 +100,27 @@ struct RelayFilesTests {
         try scratch.write(text, to: "relays.yaml")
         try scratch.setMode(0o644, of: "relays.yaml")
         #expect(throws: NodeFailure.self) { try store.read() }
+    }
+
+    /// Descriptors that a wrong clock refused are offered again when it is right, and not before.
+    @Test func aClockThatIsSetIsNews() throws {
+        let scratch = try Scratch()
+        let store = RelayStore(path: scratch.file("relays.yaml"))
+        _ = try store.add(descriptor(0))
+        let clock = SetClock()
+        let watch = RelayWatch(store: store, ownFile: scratch.file("relay.pub")) { clock.times.withLock { $0 } }
+        func found(_ unix: UInt64, after seconds: Int) -> Int {
+            clock.times.withLock { $0 = (unix, .origin + .seconds(seconds)) }
+            return watch.look().count
+        }
+        #expect(found(1000, after: 0) == 1)
+        #expect(found(1005, after: 5) == 0 && found(1069, after: 10) == 0 && found(2000, after: 1000) == 0)
+        #expect(found(1_800_000_000, after: 1005) == 1 && found(1_800_000_005, after: 1010) == 0)
+        #expect(found(5, after: 1015) == 1 && found(10, after: 1020) == 0)
+        // Little by little as well.
+        #expect(found(55, after: 1025) == 0 && found(100, after: 1030) == 1)
+        _ = try store.add(descriptor(1))
+        #expect(found(105, after: 1035) == 1 && found(110, after: 1040) == 0)
     }
 
     @Test func guardsComeBack() throws {

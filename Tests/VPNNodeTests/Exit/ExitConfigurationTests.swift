@@ -111,4 +111,31 @@ import Testing
         }
         #expect(named.allows(.tcp, IPAddress("10.79.0.9")!, port: 443))
     }
+
+    /// As a reload does; the rest of what it says waits for a restart.
+    @Test func guestsReachNoPeerThatComesLater() throws {
+        let scratch = try Scratch()
+        try scratch.write("#!/bin/sh\nexit 0\n", to: "nft", mode: 0o755)
+        let words = "tunnel: { addresses: [10.77.0.1/24] }\nsecurity: { tofu: true }\n"
+        let before = try read("relay: { exit_policy: [\"accept *\", \"accept private\"] }\n" + words).configuration
+        var exit = try #require(try NodeExit(before, interface: "t0", path: scratch.file("")))
+        let (peer, other) = (IPAddress("10.78.0.9")!, IPAddress("10.79.0.9")!)
+        #expect(exit.fence.allows(.tcp, peer, port: 443) && exit.fence.allows(.tcp, other, port: 443))
+        let late = exit.look()
+        let after = try read(
+            "relay: { exit_policy: deny-all }\n" + words
+                + "peers: [{ name: a, endpoint: \"192.0.2.1:9000\", allowed_ips: [10.78.0.0/24] }]\n"
+        ).configuration
+        exit.take(after.peers)
+        // What was looked at before the reload comes after it.
+        for look in [exit.look(), late, exit.surroundings] {
+            exit.surroundings = exit.current(look)
+            #expect(!exit.fence.allows(.tcp, peer, port: 443) && exit.fence.allows(.tcp, other, port: 443))
+            #expect(exit.table.text.contains("10.78.0.0/24"))
+        }
+        exit.take([])
+        exit.surroundings = exit.current(exit.surroundings)
+        #expect(exit.fence.allows(.tcp, peer, port: 443))
+        #expect(!exit.table.text.contains("10.78.0.0/24"))
+    }
 }

@@ -15,7 +15,8 @@ import Testing
         }, port: 9000,
         closed: ["10.66.0.0/16", "fd66:7071::/64", "10.77.0.0/24", "10.88.0.2/32", "0.0.0.0/0"].map {
             try! IPPrefix($0)
-        })
+        },
+        links: ["198.41.0.0/24", "8.8.0.0/16", "10.1.0.0/24", "2a00::/64"].map { try! IPPrefix($0) })
 
     private static func table(_ policy: String) throws -> ExitTable {
         ExitTable(
@@ -31,6 +32,7 @@ import Testing
         "accept 169.254.169.254:80; accept 8.0.0.0/5; reject *4",
         "accept [64:ff9b::/96]; accept [2000::/3]; reject udp/self",
         "reject tcp/[2606:4700::/32]:443; accept *; accept self", "accept *4; accept icmp/*6",
+        "accept 8.8.8.0/24:53; accept [2a00::/64]; accept 198.0.0.0/8; accept *:80",
     ]
 
     @Test(arguments: policies) func nftTakesIt(policy: String) throws {
@@ -72,7 +74,8 @@ import Testing
         let reader = try TableReader(table.text)
         var accepted = 0
         for text in [
-            "1.1.1.1", "8.0.0.0", "15.255.255.255", "10.9.0.1", "10.8.255.255", "10.1.0.5", "10.1.0.6", "198.41.0.4",
+            "1.1.1.1", "8.0.0.0", "8.7.255.255", "8.8.8.8", "8.8.9.9", "8.9.0.0", "198.41.1.0", "2a00:0:0:1::",
+            "15.255.255.255", "10.9.0.1", "10.8.255.255", "10.1.0.5", "10.1.0.6", "198.41.0.4",
             "198.41.0.5", "10.66.0.1", "10.66.0.2", "10.77.0.9", "10.88.0.2", "10.88.0.3", "127.0.0.1", "127.0.0.2",
             "169.254.169.254", "169.254.0.1", "192.168.1.1", "172.31.255.255", "172.32.0.0", "100.64.0.1", "224.0.0.1",
             "255.255.255.255", "0.0.0.0", "2606:4700::1", "2607::1", "2a00::5", "2a00::6", "fd66:7071::1",
@@ -120,6 +123,43 @@ import Testing
             """
         #expect(HostAddresses.ipv6(table).map(\.description) == ["::1", "fd66::7"])
         #expect(HostAddresses.current().contains(IPAddress("127.0.0.1")!))
+    }
+
+    @Test func linksAreReadAsTheKernelWritesThem() {
+        // By rows: the default route, an uplink with its gateway, a network behind that, the link, a LAN, the tunnel, ppp's default and
+        // half of one, a single host, and a network that is refused.
+        let table = """
+            Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+            eth0\t00000000\t010029C6\t0003\t0\t0\t0\t00000000\t0\t0\t0
+            eth0\t00000208\t010029C6\t0003\t0\t0\t0\t00FFFFFF\t0\t0\t0
+            eth0\t000029C6\t00000000\t0001\t0\t0\t100\t00FCFFFF\t0\t0\t0
+            eth1\t0001A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
+            pqvpn0\t00000309\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
+            ppp0\t00000000\t00000000\t0001\t0\t0\t0\t00000000\t0\t0\t0
+            wg0\t00000080\t00000000\t0001\t0\t0\t0\t00000080\t0\t0\t0
+            eth0\t01010101\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\t0\t0
+            *\t00000109\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
+            """
+        #expect(HostAddresses.links4(table, besides: "pqvpn0").map(\.description) == ["198.41.0.0/22"])
+        func row(_ network: String, _ length: String, via: String = "::", _ flags: String, _ name: String) -> String {
+            func digits(_ text: String) -> String {
+                IPAddress(text)!.bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+            }
+            return "\(digits(network)) \(length) \(digits("::")) 00 \(digits(via)) 00000100 00000001 00000000 \(flags)"
+                + " \(name)"
+        }
+        let rows = [
+            row("2a00:1::", "40", "00000001", "eth0"), row("2a00:2::", "40", "00480001", "eth1"),
+            row("2a00:3::", "40", via: "fe80::1", "00000003", "eth0"),
+            row("::", "00", via: "fe80::1", "00000003", "eth0"),
+            row("::", "00", "00000001", "ppp0"), row("2000::", "03", "00000001", "wg0"),
+            row("2a00:4::", "40", "00000001", "pqvpn0"), row("2a00:5::", "30", "00200200", "lo"),
+            row("2a00:1::5", "80", "80200001", "eth0"), row("fe80::", "40", "00000001", "eth0"),
+            row("ff00::", "08", "00000001", "eth0"), row("fd99::", "40", "00000001", "eth0"), "nonsense",
+        ]
+        #expect(
+            HostAddresses.links6(rows.joined(separator: "\n"), besides: "pqvpn0").map(\.description)
+                == ["2a00:1::/64", "2a00:2::/64"])
     }
 }
 

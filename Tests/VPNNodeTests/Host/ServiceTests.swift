@@ -27,6 +27,7 @@ import VPNCore
             places.unit = try scratch.write("", to: "pqvpn@.service")
             places.dropIns = scratch.file("units")
             places.relayDropIn = try scratch.write("[Service]\nCapabilityBoundingSet=\n", to: "relay.conf")
+            places.exitDropIn = try scratch.write("[Service]\nProcSubset=all\n", to: "exit.conf")
             places.state = scratch.file("state")
             places.users = try scratch.write("root:x:0:0::/:/bin/sh\npqvpn:x:4321:4322::/:/bin/false\n", to: "passwd")
             places.path = scratch.file("bin")
@@ -68,7 +69,7 @@ import VPNCore
         let refusal = failure {
             _ = try InviteCommandTarget(configurationFile: place.scratch.file("etc/hub.yaml"))
         }
-        #expect(refusal?.status == .permission && refusal?.message.contains("sudo -u pqvpn") == true)
+        #expect(refusal?.status == .permission && refusal?.message.contains("sudo -u '#4321' pqvpn") == true)
         // What is there is not touched.
         let again = failure { _ = try InitReport.make(place.options(.server), passphrase: .none) }
         #expect(again?.message.contains("is not touched") == true)
@@ -89,6 +90,18 @@ import VPNCore
         try FileManager.default.removeItem(atPath: bare.scratch.file("relay.conf"))
         #expect(
             try InitReport.make(bare.options(.relay), passphrase: .none).notes.first?.contains("CAP_NET_ADMIN") == true)
+    }
+
+    @Test func anExitIsInstalledWithASightOfTheKernel() throws {
+        guard isRoot else { return print("SKIPPED: \(Test.current?.name ?? ""): this user is not root") }
+        let place = try Place()
+        let report = try InitReport.make(place.options(.exit), passphrase: .none)
+        #expect(report.notes == [] && report.unit == "pqvpn@hub", "\(report.notes)")
+        #expect(try place.scratch.read("units/pqvpn@hub.service.d/exit.conf") == "[Service]\nProcSubset=all\n")
+        #expect(!FileManager.default.fileExists(atPath: place.scratch.file("units/pqvpn@hub.service.d/relay.conf")))
+        let bare = try Place()
+        try FileManager.default.removeItem(atPath: bare.scratch.file("exit.conf"))
+        #expect(try InitReport.make(bare.options(.exit), passphrase: .none).notes.first?.contains("forwards") == true)
     }
 
     /// The exit's file is one that a node takes, with a policy that lets out all but mail.

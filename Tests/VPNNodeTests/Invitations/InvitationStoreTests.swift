@@ -63,6 +63,51 @@ import VPNCrypto
         #expect(left.contains(record.id) && !left.contains(unused.id))
     }
 
+    /// A clock that went back would make every invitation good for longer, those that are over among them.
+    @Test func aClockThatWentBackServesNobody() throws {
+        let scratch = try Scratch()
+        let store = try InvitationStore(path: scratch.file("invites.yaml"))
+        let (record, _) = try store.create(name: "a", seconds: 3600, uses: 2, now: Self.now)
+        #expect(Self.refusal { _ = try Self.redeem(store, record.id, 1, at: Self.now - 86_400) } == .expired)
+        #expect(Self.refusal { _ = try Self.redeem(store, record.id, 1, at: Self.now - 301) } == .expired)
+        let clock = Instant(nanoseconds: 5_000_000_000)
+        #expect(store.invitations(now: Self.now - 86_400, clock: clock).map(\.expires) == [clock])
+        let listed = InvitesReport(store, action: "list", now: Self.now - 86_400)
+        #expect(listed.invites.map(\.state) == ["expired"] && listed.text.contains("clock says is to come"))
+        #expect(try JSONSchema("invites").faults(in: listed.json) == [])
+        #expect(!InvitesReport(store, action: "list", now: Self.now).text.contains("to come"))
+        _ = try Self.redeem(store, record.id, 1, at: Self.now - 300)
+    }
+
+    @Test func aLostFileKeepsItsGuests() throws {
+        let scratch = try Scratch()
+        let store = try InvitationStore(path: scratch.file("invites.yaml"))
+        let (record, _) = try store.create(name: "a", seconds: 3600, uses: 2, now: Self.now)
+        let guest = try Self.redeem(store, record.id, 1)
+        try FileManager.default.removeItem(atPath: store.path)
+        #expect(failure { try store.reread() }?.message.contains("is gone") == true)
+        #expect(failure { _ = try Self.redeem(store, record.id, 2) }?.message.contains("is gone") == true)
+        #expect(store.guests == [guest] && !scratch.names.contains("invites.yaml"))
+    }
+
+    @Test func onlyPrivateNetworksAreGivenToGuests() throws {
+        func complaint(_ texts: String...) throws -> String? {
+            InnerAddressPlan.complaint(about: try texts.map { try InterfaceAddress($0) })
+        }
+        for good in [
+            "10.77.0.2/24", "10.0.0.2/8", "172.31.0.2/16", "192.168.1.2/24", "100.64.0.2/10", "fd77::2/64",
+            "fd00::2/32",
+        ] { #expect(try complaint(good) == nil, "\(good)") }
+        for bad in [
+            "1.2.3.4/0", "8.8.8.200/24", "10.1.1.1/7", "172.32.0.2/16", "192.168.0.1/15", "100.128.0.1/16",
+            "169.254.0.2/16", "203.0.113.2/24", "::2/0", "2001:db8::2/64", "fe80::2/64", "fd00::2/31",
+        ] { #expect(try complaint(bad) != nil, "\(bad)") }
+        #expect(try complaint("10.1.0.2/24", "10.2.0.2/24", "10.3.0.2/24", "fd77::2/64") == nil)
+        #expect(
+            try complaint("10.1.0.2/24", "10.2.0.2/24", "10.3.0.2/24", "10.4.0.2/24", "fd77::2/64")?
+                .contains("more than 4") == true)
+    }
+
     @Test func whoIsAPeerAlreadyNeedsNoInvitation() throws {
         let scratch = try Scratch()
         let store = try InvitationStore(path: scratch.file("invites.yaml"))

@@ -22,11 +22,11 @@ private struct Inviter {
 
         """
 
-    init(_ scratch: Scratch, before: () throws -> Void = {}) throws {
+    init(_ scratch: Scratch, configuration: String = Inviter.configuration, before: () throws -> Void = {}) throws {
         self.scratch = scratch
         let made = try Program.run(["keygen", "--out", "server.keys", "--nickname", "hub"], in: scratch)
         #expect(made.status == 0, "\(made.errors)")
-        try scratch.write(Self.configuration, to: "server.yaml")
+        try scratch.write(configuration, to: "server.yaml")
         try before()
         daemon = try RunningDaemon(["--config", "server.yaml"], in: scratch, log: "server.log")
         endpoint = try #require(daemon.event("node.listening")?["address"] as? String, "\(daemon.text)")
@@ -170,6 +170,28 @@ private func letTheDaemonLook() { usleep(6_000_000) }
         let reasons = inviter.daemon.text.split(separator: "\n").filter { $0.contains("invitation.refused") }
         #expect(reasons.contains { $0.contains("\"revoked\"") } && reasons.contains { $0.contains("\"expired\"") })
         #expect(try inviter.store.guests.isEmpty)
+    }
+
+    /// What an inviter gives goes into the guest's routes: nobody's network of the internet, and not all of it.
+    @Test(arguments: ["8.8.8.1/24", "172.32.0.1/16"])
+    func anInviterGetsNoTrafficOfTheInternet(_ network: String) throws {
+        let scratch = try Scratch()
+        let inviter = try Inviter(
+            scratch, configuration: Inviter.configuration.replacing("10.77.0.1/24", with: network))
+        let (_, link) = try inviter.invite()
+        letTheDaemonLook()
+        let joined = try inviter.join(link)
+        #expect(joined.status == 7 && joined.errors.contains("no configuration was made"), "\(joined.errors)")
+        #expect(!FileManager.default.fileExists(atPath: scratch.file("guest/guest.yaml")))
+        #expect(!FileManager.default.fileExists(atPath: scratch.file("guest/guest.known_peers.yaml")))
+        // Who means well is told before anybody gets a link.
+        let own = Inviter.configuration.replacing("10.77.0.1/24", with: network)
+            .replacing("listen_port: 0", with: "listen_port: 9000")
+            .replacing("enabled: false, ", with: "")
+        try scratch.write(own, to: "own.yaml")
+        let invited = try Program.run(
+            ["invite", "--config", "own.yaml", "--endpoint", "192.0.2.1:9000"], in: scratch)
+        #expect(invited.status == 2 && invited.errors.contains("guests refuse such an invitation"), "\(invited.errors)")
     }
 
     @Test func anotherServerAndNoServer() throws {

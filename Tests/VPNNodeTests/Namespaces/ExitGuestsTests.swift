@@ -80,6 +80,46 @@ extension NamespaceTests {
             }
         }
 
+        @Test(
+            "Of a guest who has gone the kernel keeps no connection, and of another one all of them until the exit starts anew"
+        )
+        func leavers() throws {
+            try Stage.perform(hosts: 5) { stage in
+                let scene = try Exit.Scene(stage, policy: Self.policy)
+                let exit = scene.exit
+                /// Of the exit's kernel, a line each.
+                func connections(_ address: String) throws -> Int {
+                    let text = try stage.run("conntrack", on: exit.host, ["/bin/cat", "/proc/net/nf_conntrack"]).output
+                    return text.split(separator: "\n").count { $0.split(separator: " ").contains("src=\(address)") }
+                }
+                guard try stage.run("conntrack", on: exit.host, ["/bin/cat", "/proc/net/nf_conntrack"]).status == 0
+                else {
+                    print("SKIPPED: \(Test.current?.name ?? ""): this kernel does not list connections in /proc")
+                    return
+                }
+                try scene.listen(on: scene.server, port: 5201)
+                let guests = [scene.client, scene.others[0]]
+                let addresses = try guests.map { guest in
+                    try stage.reach(Exit.server4, from: guest.host)
+                    // Stays established for days where nobody says that it is over.
+                    let script = "exec 3<>/dev/tcp/\(Exit.server4)/5201 && echo open && sleep 120"
+                    let program = try stage.start("flow-\(guest.name)", on: guest.host, ["/bin/bash", "-c", script])
+                    try DemoProcess.wait(10, for: "a connection") { program.output.contains("open") }
+                    return try scene.guestAddress(of: guest)
+                }
+                for address in addresses { #expect(try connections(address) > 0, "\(address)") }
+                try guests[0].end()
+                try DemoProcess.wait(30, for: "the end of its connections") { try connections(addresses[0]) == 0 }
+                #expect(try connections(addresses[1]) > 0)
+                #expect(exit.events("exit.connections_kept").isEmpty)
+                try guests[1].end(SIGKILL)
+                try exit.end(SIGKILL)
+                #expect(try connections(addresses[1]) > 0)
+                try exit.start()
+                #expect(try connections(addresses[1]) == 0)
+            }
+        }
+
         @Test("A guest that takes another's ports gets nothing of its packets (port shadow)")
         func portShadow() throws {
             guard let python = HostTools(scratch: "/").find("python3") else {

@@ -56,8 +56,8 @@ extension NamespaceTests {
                     client.configuration.extraLines = [
                         "  - name: \(exit.name)", "    peer_id: \"\(exit.hexPeerID!)\"", "    via: [\(relay.name)]",
                         "    exit: true",
-                        "    allowed_ips: [198.41.1.0/24, 169.254.169.254/32, 10.50.0.0/24, 10.66.0.0/16, 10.96.0.0/24, "
-                            + "\"2606:4700:1::/48\", \"fd66:7071::/64\"]",
+                        "    allowed_ips: [198.41.1.0/24, 198.41.2.0/24, 169.254.169.254/32, 10.50.0.0/24, 10.66.0.0/16, "
+                            + "10.96.0.0/24, \"2606:4700:1::/48\", \"fd66:7071::/64\"]",
                     ]
                 }
                 // The exit's own port is free on their hosts, for who would like to have it.
@@ -168,6 +168,42 @@ extension NamespaceTests {
                 try host.ip(["-n", host.namespace, "address", "add", "10.66.200.200/32", "dev", DemoHost.interface])
                 #expect(try stage.ping(Exit.server4, from: host, source: "10.66.200.200")?.received == 0)
                 #expect(try stage.answers(Exit.server4, from: host))
+            }
+        }
+
+        @Test("Neighbours of the exit are reached by name alone, whatever addresses they have")
+        func neighbours() throws {
+            try Stage.perform(hosts: 4) { stage in
+                let scene = try Scene(stage, policy: "[\"accept 198.41.2.4:8080\", \"accept *\"]")
+                try stage.reach(Exit.server4, from: scene.client.host)
+                for port in [8080, 8081] { try scene.listen(on: scene.server, port: port) }
+                for (host, address) in [(scene.server, "198.41.2.4/24"), (scene.exit.host, "198.41.2.3/24")] {
+                    try host.ip(["-n", host.namespace, "address", "add", address, "dev", "uplink0"])
+                }
+                try scene.exit.event("exit.addresses") { $0["links"] == "1" }
+                #expect(try scene.connect("198.41.2.4", 8080) == "open")
+                #expect(try scene.connect("198.41.2.4", 8081).contains("No route to host"))
+                #expect(try scene.connect("198.41.2.4", 8081, from: scene.exit.host) == "open")
+                // Whoever is behind a gateway is no neighbour.
+                #expect(try scene.connect(Exit.server4, 8081) == "open")
+            }
+        }
+
+        @Test("What a reload puts behind a peer is closed to guests at once")
+        func reloadedPeers() throws {
+            try Stage.perform(hosts: 4) { stage in
+                let scene = try Scene(stage, policy: "allow-all")
+                try stage.reach(Exit.server4, from: scene.client.host)
+                try scene.listen(on: scene.server, port: 8080)
+                #expect(try scene.connect(Exit.server4, 8080) == "open")
+                #expect(try !scene.rules(on: scene.exit.host).contains(Exit.server4))
+                scene.exit.configuration.peers[0].allowedIPs = ["\(Exit.server4)/32"]
+                try scene.exit.reload()
+                #expect(try scene.rules(on: scene.exit.host).contains(Exit.server4))
+                #expect(try scene.connect(Exit.server4, 8080).contains("No route to host"))
+                scene.exit.configuration.peers[0].allowedIPs = []
+                try scene.exit.reload()
+                #expect(try scene.connect(Exit.server4, 8080) == "open")
             }
         }
 

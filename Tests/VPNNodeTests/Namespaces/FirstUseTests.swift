@@ -79,7 +79,7 @@ extension NamespaceTests {
                 }
                 for node in nodes { try node.start() }
                 try stage.reach(b.host.innerIPv4, from: a.host)
-                #expect(try pins(a) == [identity(b)])
+                try DemoProcess.wait(10, for: "the new pin") { try pins(a) == [identity(b)] }
             }
         }
 

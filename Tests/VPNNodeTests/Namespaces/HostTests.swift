@@ -110,6 +110,60 @@ extension NamespaceTests {
             }
         }
 
+        /// Both want the same rules around the tunnel and the same settings of the host; whichever goes first leaves them to the other.
+        @Test("Two tunnels on one host take nothing from each other", arguments: [true, false])
+        func twoTunnels(_ firstGoesFirst: Bool) throws {
+            try Stage.perform { stage in
+                let tunnel = "allow_lan: [10.99.0.0/24], exclude_routes: [203.0.113.0/24, \"2001:db8::/32\"]"
+                let (client, b) = try prepare(stage, Way(testDescription: "", tunnel: tunnel, into: [:]))
+                defer { client.clear() }
+                for name in ["all", DemoHost.cable] {
+                    try client.tool(["sysctl", "-qw", "net.ipv4.conf.\(name).rp_filter=1"])
+                }
+                try client.tool(["sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=0"])
+                try client.tool(["ip", "link", "add", "second0", "type", "dummy"])
+                func settings() throws -> String {
+                    try ["arp_ignore", "src_valid_mark"].map {
+                        try client.tool(["cat", "/proc/sys/net/ipv4/conf/all/\($0)"])
+                    }.joined()
+                }
+                let before = try client.snapshot()
+                try #require(try settings() == "0\n0\n")
+                try client.up()
+                let one = try client.snapshot()
+                let second = "\(client.node.directory)/second.yaml"
+                let text = """
+                    tunnel: { interface: second0, \(tunnel) }
+                    network: { fwmark: 28786 }
+                    circuit: { allowed_ips: ["0.0.0.0/0", "::/0"] }
+
+                    """
+                try ProtectedFile.replace(second, with: [UInt8](text.utf8))
+                try client.run("up", "--no-daemon", second)
+                #expect(try stage.answers(b.host.innerIPv4, from: client.node.host))
+                // Once each, though both have them on record.
+                let rules = try client.tool(["ip", "rule"]).split(separator: "\n")
+                #expect(rules.count { $0.contains("to 203.0.113.0/24") } == 1, "\(rules)")
+                try client.run("down", firstGoesFirst ? "config" : "second")
+                let left = try client.tool(["ip", "rule"])
+                #expect(left.contains("to 203.0.113.0/24") && left.contains("to 10.99.0.0/24"), "\(left)")
+                #expect(try settings() == "1\n1\n")
+                if !firstGoesFirst {
+                    #expect(try client.snapshot() == one)
+                    #expect(try stage.answers(b.host.innerIPv4, from: client.node.host))
+                }
+                try client.run("down", firstGoesFirst ? "second" : "config")
+                #expect(try client.snapshot() == before)
+                #expect(try settings() == "0\n0\n")
+                // What fails takes nothing of the other's along: its last rule is there already, by somebody's hand.
+                try client.up()
+                try client.tool(["ip", "rule", "add", "pref", "28785", "not", "fwmark", "0x7072", "lookup", "28786"])
+                try client.run("up", "--no-daemon", second, status: 1)
+                #expect(try client.snapshot() == one)
+                try client.run("down")
+            }
+        }
+
         @Test("Routes that come with a reload go where the rules lead")
         func reload() throws {
             try Stage.perform { stage in
@@ -133,8 +187,9 @@ extension NamespaceTests {
         // MARK: Names
 
         /// Fakes of resolvectl and resolvconf that keep what they are told in a directory, as the services do.
-        private func fakes(_ stage: Stage) throws -> (path: String, kept: String) {
-            let (path, kept) = ("\(stage.scratch)/fakes", "\(stage.scratch)/kept")
+        private func fakes(_ client: StageClient) throws -> (path: String, kept: String) {
+            // Where the daemon, which starts them too, may write for what it knows.
+            let (path, kept) = ("\(client.node.directory)/fakes", "\(client.node.directory)/kept")
             for directory in [path, kept] {
                 try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
             }
@@ -174,22 +229,31 @@ extension NamespaceTests {
             try Stage.perform { stage in
                 let (client, _) = try prepare(stage, Way(testDescription: "", into: [:]))
                 defer { client.clear() }
-                let fake = try fakes(stage)
+                let fake = try fakes(client)
                 client.path = fake.path
                 client.node.configuration.extraLines = [
                     "dns: { mode: \(mode), servers: [10.77.0.2], search: [a.example] }"
                 ]
                 let before = try client.snapshot()
+                let told = [
+                    "pqvpn0.dns": "10.77.0.2\n", "pqvpn0.domain": "a.example ~.\n", "pqvpn0.default-route": "yes\n",
+                ]
                 for isKilled in [false, true] {
                     try client.up()
                     let resolver = try String(contentsOfFile: client.resolverFile, encoding: .utf8)
                     switch mode {
                     case "resolvectl":
                         #expect(
-                            try kept(fake.kept) == [
-                                "pqvpn0.dns": "10.77.0.2\n", "pqvpn0.domain": "a.example ~.\n",
-                                "pqvpn0.default-route": "yes\n",
-                            ])
+                            try kept(fake.kept) == told)
+                        // Whoever deletes the interface takes from resolved what it knew of it.
+                        guard !isKilled else { break }
+                        for name in told.keys {
+                            try FileManager.default.removeItem(atPath: "\(fake.kept)/\(name)")
+                        }
+                        try client.tool(["ip", "link", "delete", DemoHost.interface])
+                        try DemoProcess.wait(10, for: "the names of the new interface") {
+                            try kept(fake.kept) == told
+                        }
                     case "resolvconf":
                         #expect(try kept(fake.kept).values.map { $0 } == ["nameserver 10.77.0.2\nsearch a.example\n"])
                     default: #expect(resolver.hasSuffix("nameserver 10.77.0.2\nsearch a.example\n"))
@@ -215,7 +279,7 @@ extension NamespaceTests {
             try Stage.perform { stage in
                 let (client, _) = try prepare(stage, Way(testDescription: "", tunnel: "lockdown: true", into: [:]))
                 defer { client.clear() }
-                let fake = try fakes(stage)
+                let fake = try fakes(client)
                 client.path = fake.path
                 try Data("#!/bin/sh\necho the service is not there >&2; exit 3\n".utf8)
                     .write(to: URL(filePath: "\(fake.path)/resolvectl"))

@@ -72,7 +72,8 @@ extension NamespaceTests {
                 #expect(!b.host.hasInterface, "nothing is left of a try that failed")
                 let report = try status(b, in: stage)
                 #expect(report.tunnel?.isUp == false && report.health.map(\.code).contains("TUNNEL_GONE"))
-                #expect(report.verdict == .protected, "the session lives")
+                // The session lives, and nothing is in it.
+                #expect(report.verdict == .disconnected && report.peers.first?.state == "connected")
                 let curl = "exec 3<>/dev/tcp/127.0.0.1/9464; printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3; head -1 <&3"
                 let ready = try stage.run("ready", on: b.host, ["/bin/bash", "-c", curl])
                 #expect(ready.output.contains(" 503 "), "\(ready.output)\(ready.errors)")
@@ -109,6 +110,20 @@ extension NamespaceTests {
                 #expect(!b.host.hasInterface)
                 try a.event("session.ended") { $0["reason"] == "closed_by_peer" }
             }
+        }
+
+        @Test("One that vanishes before it is known to be there is made once more")
+        func vanishedAgain() {
+            var loss = TunnelLoss()
+            #expect(!loss.isGone)
+            let (first, second) = (loss.vanished(), loss.vanished())
+            #expect(first && !second && loss.isGone)
+            let isThere = loss.made()
+            #expect(!isThere && loss.isGone)
+            let isThereAgain = loss.made()
+            #expect(isThereAgain && !loss.isGone)
+            let third = loss.vanished()
+            #expect(third && loss.isGone)
         }
 
         @Test("Pauses grow to half a minute and no further")
