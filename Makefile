@@ -92,4 +92,4 @@ deb: build
 	@scripts/make-deb $(ARGS)
 
 clean:
-	rm -rf .build .build-test .build-bench .build-fuzz .build-thread .build-address .build-coverage
+	rm -rf .build .build-test .build-bench .build-fuzz .build-thread .build-threads .build-address .build-coverage

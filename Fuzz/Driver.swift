@@ -7,7 +7,7 @@ import VPNTesting
 
 private let names = FuzzTarget.allCases.map(\.rawValue) + TextFuzzTarget.allCases.map(\.rawValue)
 
-private let target: (name: String, run: @Sendable ([UInt8]) throws -> Void) = {
+let target: (name: String, run: @Sendable ([UInt8]) throws -> Void) = {
     // SAFETY: nobody changes the environment of this process.
     let name = unsafe getenv("PQVPN_FUZZ_TARGET").map { unsafe String(cString: $0) } ?? ""
     if let target = FuzzTarget(rawValue: name) { return (name, { try target.run($0) }) }
@@ -25,12 +25,12 @@ private let neighbours: Int = {
     unsafe getenv("PQVPN_FUZZ_NEIGHBOURS").flatMap { Int(unsafe String(cString: $0)) } ?? 0
 }()
 
-private func run(_ bytes: [UInt8]) {
+func run(_ bytes: [UInt8]) {
     do { try target.run(bytes) } catch { fatalError("\(target.name): \(error); input: \(bytes)") }
 }
 
 /// One to four changes of a byte, a bit, a number at its bounds, or the length.
-private func change(_ bytes: inout [UInt8], _ random: inout SeededRandom) {
+func change(_ bytes: inout [UInt8], _ random: inout SeededRandom) {
     var choice = random.next()
     func take(_ limit: Int) -> Int {
         defer { choice >>= 16 }

@@ -121,7 +121,7 @@ extension NamespaceTests {
                     try client.tool(["sysctl", "-qw", "net.ipv4.conf.\(name).rp_filter=1"])
                 }
                 try client.tool(["sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=0"])
-                try client.tool(["ip", "link", "add", "second0", "type", "dummy"])
+                try client.tool(["ip", "tuntap", "add", "dev", "second0", "mode", "tun"])
                 func settings() throws -> String {
                     try ["arp_ignore", "src_valid_mark"].map {
                         try client.tool(["cat", "/proc/sys/net/ipv4/conf/all/\($0)"])
