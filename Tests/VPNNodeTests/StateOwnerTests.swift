@@ -41,6 +41,14 @@ import VPNCrypto
         let foreign = failure(of: { _ = try peers.list() })
         #expect(foreign?.status == .permission && foreign?.message.contains("sudo -u nobody pqvpn") == true)
         #expect(foreign?.message.contains("chown") == false)
+        // In somebody's home root's daemon may be at home, too.
+        try FileManager.default.createDirectory(
+            atPath: scratch.file("home"), withIntermediateDirectories: true,
+            attributes: [.posixPermissions: 0o700, .ownerAccountID: 1000])
+        let home = try PeersCommandTarget(
+            configurationFile: nil, knownPeersFile: scratch.file("home/k.yaml"),
+            revokedFile: scratch.file("home/r.yaml"), passphraseFile: nil)
+        #expect(try home.add(descriptorFile: descriptor, name: nil).action == "added")
         // A file of root's has a reader who can.
         try FileManager.default.removeItem(atPath: scratch.file("state/k.yaml"))
         try scratch.write(KnownPeersDocument.text(of: []), to: "state/k.yaml")

@@ -4,10 +4,14 @@
 internal import Foundation
 
 enum StateOwner {
-    /// Throws, before anything is made, where root would write a file into another user's directory. A file that is there already
+    /// Users who are people (UID_MIN and UID_MAX of login.defs): in their directories a daemon of root's may well be at home, which
+    /// `sudo pqvpn up FILE` starts.
+    private static let people: ClosedRange<UInt32> = 1000...60_000
+
+    /// Throws, before anything is made, where root would write a file into the directory of a service's user. A file that is there already
     /// and is root's has a reader who can.
     static func check(_ path: String) throws {
-        guard let owner = foreign(path) else { return }
+        guard let owner = foreign(path), !people.contains(owner) else { return }
         let (directory, name) = ProtectedFile.split(path)
         if let status = try OpenFile.directory(directory).status(of: name), status.owner == 0 { return }
         throw NodeFailure(
