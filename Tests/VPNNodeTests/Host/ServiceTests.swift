@@ -29,7 +29,7 @@ import VPNCore
             places.relayDropIn = try scratch.write("[Service]\nCapabilityBoundingSet=\n", to: "relay.conf")
             places.exitDropIn = try scratch.write("[Service]\nProcSubset=all\n", to: "exit.conf")
             places.state = scratch.file("state")
-            places.users = try scratch.write("root:x:0:0::/:/bin/sh\npqvpn:x:4321:4322::/:/bin/false\n", to: "passwd")
+            places.users = try scratch.write("root:x:0:0::/:/bin/sh\npqvpn:x:921:922::/:/bin/false\n", to: "passwd")
             places.path = scratch.file("bin")
             places.mayBeElsewhere = true
         }
@@ -57,9 +57,9 @@ import VPNCore
         // The profile is the group's to read, and everything else of the daemon is in its own directory.
         let facts = try FileManager.default.attributesOfItem(atPath: place.scratch.file("etc/hub.yaml"))
         #expect(facts[.posixPermissions] as? Int == 0o640)
-        #expect((facts[.groupOwnerAccountID] as? NSNumber)?.intValue == 4322)
+        #expect((facts[.groupOwnerAccountID] as? NSNumber)?.intValue == 922)
         let state = try FileManager.default.attributesOfItem(atPath: place.scratch.file("state"))
-        #expect((state[.ownerAccountID] as? NSNumber)?.intValue == 4321 && state[.posixPermissions] as? Int == 0o750)
+        #expect((state[.ownerAccountID] as? NSNumber)?.intValue == 921 && state[.posixPermissions] as? Int == 0o750)
         let configuration = try LoadedConfiguration(file: place.scratch.file("etc/hub.yaml")).configuration
         for path in [
             configuration.keyDirectory, configuration.security.knownPeersFile, configuration.security.revokedFile,
@@ -69,7 +69,7 @@ import VPNCore
         let refusal = failure {
             _ = try InviteCommandTarget(configurationFile: place.scratch.file("etc/hub.yaml"))
         }
-        #expect(refusal?.status == .permission && refusal?.message.contains("sudo -u '#4321' pqvpn") == true)
+        #expect(refusal?.status == .permission && refusal?.message.contains("sudo -u '#921' pqvpn") == true)
         // What is there is not touched.
         let again = failure { _ = try InitReport.make(place.options(.server), passphrase: .none) }
         #expect(again?.message.contains("is not touched") == true)
