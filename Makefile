@@ -11,7 +11,7 @@
 # make deb     a Debian package of what make has built, in .build
 # make formal  the model of the handshake: every run within its bounds, claims and negative controls (docs/formal)
 # make sbom    what the program is made of, as CycloneDX JSON, in .build/sbom.json
-# make fuzz SECONDS=60 TARGET=splitter JOBS=2   decoders and state machines under libFuzzer; without TARGET all of them; ARGS="--plain --neighbours 15" many
+# make fuzz SECONDS=60 TARGET=splitter JOBS=2   decoders and state machines under libFuzzer; without TARGET all of them; ARGS=--swarm many
 SHELL := /bin/bash
 PREFIX ?= /usr/local
 DESTDIR ?=

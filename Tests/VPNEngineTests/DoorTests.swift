@@ -15,6 +15,16 @@ extension Threads {
             return bytes
         }
 
+        /// Not started yet; its events come to the log.
+        private func engine(workers: Int) throws -> (Engine, EventLog) {
+            let log = EventLog()
+            var configuration = EngineConfiguration(tunnel: nil, listen: Fixture.loopback, workers: workers)
+            configuration.receiveBuffer = 1 << 20
+            let engine = try Engine(configuration, onWake: log.onWake)
+            log.attach(engine)
+            return (engine, log)
+        }
+
         private func sender(to engine: Engine) throws -> UDPSocket {
             try UDPSocket.open(Fixture.loopback, receiveBuffer: 0, sendBuffer: 1 << 20)
         }
@@ -87,10 +97,7 @@ extension Threads {
         }
 
         @Test(arguments: [1, 3]) func aTrainOfHandshakesIsAsManyEvents(workers: Int) throws {
-            let log = EventLog()
-            let engine = try Engine(
-                EngineConfiguration(tunnel: nil, listen: Fixture.loopback, workers: workers), onWake: log.onWake)
-            log.attach(engine)
+            let (engine, log) = try engine(workers: workers)
             defer {
                 log.detach()
                 engine.stop()
@@ -124,11 +131,7 @@ extension Threads {
 
         /// A train goes where its first datagram says. Handshakes behind one that looks like data cost as much as at the door.
         @Test(arguments: [1, 3]) func handshakesBehindDataArePaidForToo(workers: Int) throws {
-            let log = EventLog()
-            var configuration = EngineConfiguration(tunnel: nil, listen: Fixture.loopback, workers: workers)
-            configuration.receiveBuffer = 1 << 20
-            let engine = try Engine(configuration, onWake: log.onWake)
-            log.attach(engine)
+            let (engine, log) = try engine(workers: workers)
             defer {
                 log.detach()
                 engine.stop()
@@ -161,11 +164,7 @@ extension Threads {
 
         /// A flood that nobody has read yet leaves the data where it is: it has a buffer of its own.
         @Test(arguments: [1, 3]) func aFloodDisplacesNoData(workers: Int) throws {
-            let log = EventLog()
-            var configuration = EngineConfiguration(tunnel: nil, listen: Fixture.loopback, workers: workers)
-            configuration.receiveBuffer = 1 << 20
-            let engine = try Engine(configuration, onWake: log.onWake)
-            log.attach(engine)
+            let (engine, log) = try engine(workers: workers)
             defer {
                 log.detach()
                 engine.stop()
@@ -197,10 +196,7 @@ extension Threads {
 
         /// What the kernel put into one train with a handshake comes to the door, and goes on from there.
         @Test func dataBehindAHandshakeIsPassedOn() throws {
-            let log = EventLog()
-            let engine = try Engine(
-                EngineConfiguration(tunnel: nil, listen: Fixture.loopback, workers: 1), onWake: log.onWake)
-            log.attach(engine)
+            let (engine, log) = try engine(workers: 1)
             defer {
                 log.detach()
                 engine.stop()

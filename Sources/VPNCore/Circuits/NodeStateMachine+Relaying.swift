@@ -65,8 +65,8 @@ extension NodeStateMachine {
 
     /// Whether a circuit has room for a guest: for a new one, or for one that is known and comes again.
     ///
-    /// What circuits and links have is counted when one comes, a few hundred microseconds for thousands: kept, it would cost
-    /// memory for each of them.
+    /// What circuits and links have is counted when one comes, whose public-key work costs more: kept, it would cost memory for each
+    /// of them.
     private func hasRoom(forGuest known: PeerSlot?, on place: CircuitPlace, _ policy: RelayPolicy) -> Bool {
         var onCircuit = 0
         let ofLink = peers.count(where: { peer in

@@ -35,10 +35,12 @@ public struct LeasedNames: Sendable {
         guard var state = try keeper.state(of: profile), state.pidFile != nil else {
             throw NodeFailure(.daemonNotRunning, "'\(profile)' is not up by pqvpn up any more")
         }
-        for other in keeper.profiles() where other != profile && !servers.isEmpty {
-            if try keeper.state(of: other)?.undo.contains(where: { $0.title.hasPrefix("name servers (") }) == true {
-                throw NodeFailure(.failure, "'\(other)' has set the name servers: set dns.mode to off here")
-            }
+        if !servers.isEmpty,
+            let other = try keeper.others(than: profile).first(where: { other in
+                other.undo.contains { $0.title.hasPrefix("name servers (") }
+            })
+        {
+            throw NodeFailure(.failure, "'\(other.profile)' has set the name servers: set dns.mode to off here")
         }
         let steps = Self.steps(servers, wish, HostSurroundings(tools, places), places)
         // First the ways and then the names: at no moment is a server asked by another way than the tunnel.
