@@ -258,9 +258,9 @@ extension InboundPlane {
     /// When `expire` has something to do; nil while nothing waits.
     public var deadline: Instant? {
         mutating get {
-            if quilts.isEmpty { return nil }
             var deadline: Instant?
-            for place in weaves.indices {
+            // Nothing waits where there are no cells, so that the number of quilts costs nothing.
+            for place in equipped {
                 guard
                     let due = weaves[place]?.resequencer.deadline
                         ?? idleSince(place).map({ $0 + Limits.resequencerKept })
@@ -273,7 +273,7 @@ extension InboundPlane {
 
     /// Lets packets go that waited long enough: `next` gives them, before anything that comes later.
     public mutating func expire(now: Instant) {
-        for place in weaves.indices {
+        for place in equipped.sorted() {
             if let idle = idleSince(place), idle + Limits.resequencerKept <= now { _ = takeCells(of: place) }
             guard let due = weaves[place]?.resequencer.deadline, due <= now else { continue }
             weaves[place]!.resequencer.expire(now: now)

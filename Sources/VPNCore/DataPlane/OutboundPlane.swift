@@ -376,7 +376,7 @@ public struct OutboundPlane {
                 drops.add(.innerTooLarge)
                 continue
             }
-            for (offset, byte) in packet.bytes.enumerated() { buffer[Limits.headroom + offset] = byte }
+            buffer.copy(packet.bytes.span, 0..<packet.bytes.count, to: Limits.headroom)
             switch send(&buffer, packet: range, to: slot, now: now) {
             case .transmit(let datagram, let carrier, let trafficClass): return (datagram, carrier, trafficClass)
             case .exceeds: drops.add(.pathMTU)

@@ -9,6 +9,8 @@ internal import VPNLock
 public final class Quilt: Sendable {
     public let session: Session
     private let state: Guarded<QuiltState>
+    /// Of the worker that keeps its time.
+    private let alarm = Guarded<QuiltAlarm?>(nil)
 
     /// - Parameter shared: bytes that all quilts of this node keep to send them again.
     init(
@@ -29,7 +31,19 @@ public final class Quilt: Sendable {
     let repairs: Bool
 
     func withState<Result: Sendable>(_ body: (inout QuiltState) -> Result) -> Result {
-        state.withLock { state in body(&state) }
+        let (result, isEarlier) = state.withLock { state in
+            let result = body(&state)
+            defer { if state.isEarlier { state.tell() } }
+            return (result, state.isEarlier)
+        }
+        if isEarlier { alarm.withLock { $0 }?.ring(session.localIndex) }
+        return result
+    }
+
+    /// From now on this rings when something may be due earlier than it was at the last look. Returns when something is due.
+    func attach(_ alarm: QuiltAlarm) -> Instant {
+        self.alarm.withLock { $0 = alarm }
+        return withState { $0.look() }
     }
 
     /// How many counters between a packet and the one before it bring something else: whoever receives need not wait for them. Where

@@ -59,6 +59,10 @@ struct QuiltState: Sendable {
     private var againDue = Instant.origin
     /// Datagrams that went a second time for that, since the session began.
     private(set) var sentAgain: UInt64 = 0
+    /// Something may be due earlier than whoever keeps the time knows.
+    private(set) var isEarlier = false
+    /// Who keeps the time has been told so, and has not looked yet.
+    private var isTold = false
     /// What the receiver's order costs, as the worker that has it told last.
     var resequencing = Resequencer.Statistics()
 
@@ -87,6 +91,7 @@ struct QuiltState: Sendable {
         }
         if patches[number]?.health.answered(now: now) == true { patches[number]?.estimator.comeBack() }
         patches[number]?.heard = now
+        comeEarlier()
         refresh()
     }
 
@@ -102,6 +107,7 @@ struct QuiltState: Sendable {
         (patch.sent, patch.received, patch.heard) = (first.sent, first.received, first.heard)
         _ = patch.health.answered(now: first.heard ?? .origin)
         patches[0] = patch
+        comeEarlier()
         refresh()
     }
 
@@ -181,6 +187,7 @@ struct QuiltState: Sendable {
     private mutating func wake(now: Instant) {
         if !isBusy(now: now) {
             for number in patches.indices { patches[number]?.health.becameBusy(now: now) }
+            comeEarlier()
         }
         lastPacket = now
     }
@@ -191,6 +198,21 @@ struct QuiltState: Sendable {
     var spoken: Way? {
         let number = patches.indices.first { patches[$0]?.carries == true }
         return number.flatMap { way($0) }
+    }
+
+    // MARK: - Time
+
+    private mutating func comeEarlier() {
+        if !isTold { isEarlier = true }
+    }
+
+    /// Who keeps the time is told that something may be due earlier, once until it looks.
+    mutating func tell() { (isEarlier, isTold) = (false, true) }
+
+    /// Who keeps the time looks: when `advance` or `nextProbe` have something to do.
+    mutating func look() -> Instant {
+        (isEarlier, isTold) = (false, false)
+        return due
     }
 
     // MARK: - Probes
@@ -301,6 +323,7 @@ struct QuiltState: Sendable {
         let number = Int(report.patch)
         guard let account = patches[number]?.receive(report, now: now) else { return false }
         if patches[number]!.health.answered(now: now) { patches[number]!.estimator.comeBack() }
+        comeEarlier()
         refresh()
         scheduler.correct(patch: number, measured: patches[number]!.estimator.queue, expected: account, now: now)
         return true
