@@ -289,8 +289,8 @@ extension NodeStateMachine {
     mutating func maintainRelaying(now: Instant) {
         for circuit in relay.idle(now: now) { end(circuit, .idle, now: now) }
         relay.tidy(now: now)
-        for slot in peers.keys.sorted() {
-            guard let peer = peers[slot], peer.isPassingLink, !relay.usesLink(slot), let current = peer.ring.current,
+        for slot in peers.slots(where: { $0.isPassingLink }) {
+            guard !relay.usesLink(slot), let current = peers[slot]?.ring.current,
                 !circuits.uses(slot), !isExchanging(slot), now.since(lastPayload(current)) >= Limits.circuitIdle
             else { continue }
             sayGoodbye(to: slot, .closedHere, now: now)

@@ -5,8 +5,9 @@ internal import VPNCrypto
 extension NodeStateMachine {
     /// Once a second: looks at every session.
     mutating func maintainSessions(now: Instant) {
-        for slot in peers.keys.sorted() {
-            guard let ring = peers[slot]?.ring, !ring.isEmpty else { continue }
+        // A peer is more than a kilobyte and thirty references: of ten thousand, each second, no copies are made here and below.
+        for slot in peers.slots(where: { !$0.ring.isEmpty }) {
+            guard let ring = peers[slot]?.ring else { continue }
             for previous in ring.previous where isDone(previous, now) { retire(previous, of: slot, .replaced) }
             if let next = ring.next, now.since(next.installed) >= Limits.handshakeGiveUp {
                 retire(next, of: slot, .unconfirmed)
@@ -34,17 +35,19 @@ extension NodeStateMachine {
     }
 
     private mutating func maintain(_ held: HeldSession, slot: PeerSlot, now: Instant) {
-        guard let peer = peers[slot] else { return }
         // An attempt that was given up is repeated after its pause, not at once.
-        if peer.retry == nil, now >= held.renew || isWorn(held) { initiate(slot, now: now) }
+        if now >= held.renew || isWorn(held), peers[slot]?.retry == nil { initiate(slot, now: now) }
         maintainPhase(held, slot: slot, now: now)
         noticeSilence(held, slot: slot, now: now)
-        if held.summary.role == .initiator, peer.configuration.presharedKey?.isInvitation == true, !peer.hasLeased {
+        if held.summary.role == .initiator, peers[slot]?.hasLeased == false,
+            peers[slot]?.configuration.presharedKey?.isInvitation == true
+        {
             askForConfiguration(held, slot: slot, now: now)
         }
         let lastSent = held.session.lastSent ?? held.installed
         let lastPayload = held.session.lastPayloadReceived ?? .origin
-        let interval = keepaliveInterval(peer)
+        let interval = keepaliveInterval(
+            seconds: peers[slot]?.configuration.keepaliveSeconds ?? 0, jitter: peers[slot]?.keepaliveJitter ?? 0)
         if held.summary.role == .initiator, held.session.lastReceived == nil {
             // The responder may not send before it has heard us: say so until it has.
             sendKeepalive(slot, now: now)
@@ -78,26 +81,25 @@ extension NodeStateMachine {
     }
 
     /// §7: jittered, and never more than the operator said: a NAT on the way may hold no longer.
-    private func keepaliveInterval(_ peer: Peer) -> TimeSpan {
-        let share = 1_000_000_000 - UInt64(peer.keepaliveJitter) * 200_000_000 / 255
-        return TimeSpan(nanoseconds: UInt64(peer.configuration.keepaliveSeconds) * share)
+    private func keepaliveInterval(seconds: UInt16, jitter: UInt8) -> TimeSpan {
+        TimeSpan(nanoseconds: UInt64(seconds) * (1_000_000_000 - UInt64(jitter) * 200_000_000 / 255))
     }
 
     /// Something that asks for an answer had none: asks every 5 s, and takes the path for down when three questions were missed.
     /// The other end may have lost the session, or the way there may be gone.
     private mutating func noticeSilence(_ held: HeldSession, slot: PeerSlot, now: Instant) {
-        guard let peer = peers[slot] else { return }
         let received = held.session.lastReceived ?? .origin
         let payload = held.session.lastPayloadSent ?? .origin
-        let asked = max(payload, peer.keepaliveSent ?? .origin)
+        let asked = max(payload, peers[slot]?.keepaliveSent ?? .origin)
         guard asked >= received, asked >= held.installed else { return heard(slot) }
-        guard let since = peer.unansweredSince, since > received else {
-            if peer.unansweredSince != nil { heard(slot) }
+        let unanswered = peers[slot]?.unansweredSince
+        guard let since = unanswered, since > received else {
+            if unanswered != nil { heard(slot) }
             peers[slot]?.unansweredSince = now
             return
         }
         let missed = Int(now.since(since).nanoseconds / Limits.keepaliveTimeout.nanoseconds)
-        guard missed > peer.missedKeepalives else { return }
+        guard let peer = peers[slot], missed > peer.missedKeepalives else { return }
         peers[slot]?.missedKeepalives = missed
         sendKeepalive(slot, now: now)
         guard missed >= Limits.missedKeepalives else { return }
@@ -113,11 +115,11 @@ extension NodeStateMachine {
     }
 
     private mutating func heard(_ slot: PeerSlot) {
-        peers[slot]?.unansweredSince = nil
-        peers[slot]?.missedKeepalives = 0
-        guard let peer = peers[slot], peer.isDown else { return }
+        if peers[slot]?.unansweredSince != nil { peers[slot]?.unansweredSince = nil }
+        if peers[slot]?.missedKeepalives != 0 { peers[slot]?.missedKeepalives = 0 }
+        guard peers[slot]?.isDown == true, let name = peers[slot]?.name else { return }
         peers[slot]?.isDown = false
-        emit(.peerBack(slot: slot, peerName: peer.name))
+        emit(.peerBack(slot: slot, peerName: name))
     }
 
     /// A request on the current session, or on one that the other end has to be shown.

@@ -328,7 +328,8 @@ extension NodeStateMachine {
     /// A peer that nobody configured leaves with its last session.
     mutating func forgetIfIdle(_ slot: PeerSlot) {
         // A hop goes with its path.
-        guard let peer = peers[slot], !peer.isConfigured, !peer.isHop, peer.ring.isEmpty, peer.initiation == nil
+        guard peers[slot]?.isConfigured == false, let peer = peers[slot], !peer.isHop, peer.ring.isEmpty,
+            peer.initiation == nil
         else { return }
         // An answer under way would bind its caller to a slot that is nobody's.
         forgetAnswers(for: slot)
