@@ -15,6 +15,8 @@ private final class Flow {
     private var threshold = Double.infinity
     private var highest: UInt32?
     private var missing: Set<UInt32> = []
+    /// All that ever were missing, the oldest first, and how many of them are known not to be any more.
+    private var gaps: (numbers: [UInt32], closed: Int) = ([], 0)
     private var recoveryEnd: UInt32 = 0
     private let first: UInt32
     private var read: Int
@@ -58,16 +60,24 @@ private final class Flow {
         let before = highest ?? first &- 1
         guard number > before || highest == nil else { return }
         if number > before &+ 1, number >= 3 {
-            for lost in before &+ 1..<number { missing.insert(lost) }
+            for lost in before &+ 1..<number {
+                missing.insert(lost)
+                gaps.numbers.append(lost)
+            }
         }
         highest = number
         // Three later ones came.
-        guard let oldest = missing.min(), number >= oldest + 3, oldest >= recoveryEnd else { return }
+        guard let oldest = oldestMissing(), number >= oldest + 3, oldest >= recoveryEnd else { return }
         halvings += 1
         threshold = max(window / 2, 2)
         window = threshold
         recoveryEnd = quilt.sent
         missing = missing.filter { $0 + 3 > number }
+    }
+
+    private func oldestMissing() -> UInt32? {
+        while gaps.closed < gaps.numbers.count, !missing.contains(gaps.numbers[gaps.closed]) { gaps.closed += 1 }
+        return gaps.closed < gaps.numbers.count ? gaps.numbers[gaps.closed] : nil
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // TCP and UDP packets as plain arrays, with checksums and segmentation written the simplest way: the independent word
 // that splitting and joining are held against.
+import VPNTesting
 
 @testable import VPNCore
 
@@ -32,13 +33,7 @@ struct PacketModel {
     static func bytes(_ value: UInt16) -> [UInt8] { [UInt8(value >> 8), UInt8(value & 0xFF)] }
     static func bytes(_ value: UInt32) -> [UInt8] { bytes(UInt16(value >> 16)) + bytes(UInt16(value & 0xFFFF)) }
 
-    /// RFC 1071 in its own words: add 16-bit numbers, fold the carries.
-    static func sum(_ bytes: [UInt8]) -> UInt16 {
-        var total = 0
-        for (place, byte) in bytes.enumerated() { total += Int(byte) << (place % 2 == 0 ? 8 : 0) }
-        while total > 0xFFFF { total = total >> 16 + total & 0xFFFF }
-        return UInt16(total)
-    }
+    static func sum(_ bytes: [UInt8]) -> UInt16 { PlainChecksum.sum(bytes) }
 
     private static func pseudoHeader(_ packet: [UInt8], transportStart: Int, isTCP: Bool) -> [UInt8] {
         let addresses = packet[0] >> 4 == 4 ? packet[12..<20] : packet[8..<40]
