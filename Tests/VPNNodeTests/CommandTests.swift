@@ -5,7 +5,7 @@ import Testing
 
 @testable import VPNNode
 
-@Suite(.serialized)
+@Suite(.serialized, .threads(.programs))
 struct CommandTests {
     private func run(_ arguments: String..., in scratch: Scratch) throws -> Program.Outcome {
         try Program.run(arguments, in: scratch)

@@ -7,7 +7,7 @@ import VPNCrypto
 
 @testable import VPNNode
 
-@Suite(.serialized) struct DoctorTests {
+@Suite(.serialized, .threads(.programs)) struct DoctorTests {
     /// A machine on which nothing is wrong.
     private static let healthy = Surroundings(
         hasAESHardware: true, tunDevice: .usable, hasNetAdmin: true, largestReceiveBuffer: 1 << 30,

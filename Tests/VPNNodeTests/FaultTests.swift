@@ -7,7 +7,7 @@ import VPNCrypto
 
 @testable import VPNNode
 
-@Suite(.serialized) struct FaultTests {
+@Suite(.serialized, .threads(.programs)) struct FaultTests {
     private static let quiet =
         "network: { listen_port: 0, bind_host: 127.0.0.1, workers: 1 }\ntunnel: { enabled: false }\n"
 

@@ -7,7 +7,7 @@ import Testing
 
 @testable import VPNNode
 
-@Suite(.serialized) struct PackagingTests {
+@Suite(.serialized, .threads(.programs)) struct PackagingTests {
     private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().path
     private static let units = ["pqvpn@.service", "pqvpn-lockdown.service"]

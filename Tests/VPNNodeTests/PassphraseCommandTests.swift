@@ -6,7 +6,7 @@ import Testing
 
 @testable import VPNNode
 
-@Suite(.serialized)
+@Suite(.serialized, .threads(.programs))
 struct PassphraseCommandTests {
     private static let passphrase = "a passphrase of the tests"
 

@@ -6,7 +6,7 @@ import VPNCrypto
 
 @testable import VPNNode
 
-@Suite(.serialized) struct ReloadTests {
+@Suite(.serialized, .threads(.programs)) struct ReloadTests {
     private static let quiet = "network: { listen_port: 0, bind_host: 127.0.0.1 }\ntunnel: { enabled: false }\n"
     private static let common = quiet + "keys: { runtime_temp_keys: false }\n"
 

@@ -6,7 +6,7 @@ import Testing
 
 @testable import VPNNode
 
-@Suite(.serialized)
+@Suite(.serialized, .threads(.programs))
 struct SecretsTests {
     /// Looks for a secret, or a part of one, in whatever was said.
     private struct Search {

@@ -8,7 +8,7 @@ import VPNCrypto
 
 @testable import VPNNode
 
-@Suite(.serialized)
+@Suite(.serialized, .threads(.programs))
 struct TrustDaemonTests {
     private static let quiet = "network: { listen_port: 0, bind_host: 127.0.0.1 }\ntunnel: { enabled: false }\n"
 

@@ -7,7 +7,7 @@ import VPNCrypto
 
 @testable import VPNNode
 
-@Suite(.serialized) struct BugReportTests {
+@Suite(.serialized, .threads(.programs)) struct BugReportTests {
     /// A secret as somebody might meet it again.
     private func spellings(_ bytes: [UInt8]) -> [String] {
         let base64 = Data(bytes).base64EncodedString().filter { $0 != "=" }

@@ -6,7 +6,7 @@ import Testing
 
 @testable import VPNNode
 
-@Suite struct ControlPlaceTests {
+@Suite(.threads(.programs)) struct ControlPlaceTests {
     @Test func nobodyLooksWhereUsersPutTheirs() {
         #expect(ControlPlace.directories([:]) == ["/run/pqvpn"])
         #expect(ControlPlace.directories(["XDG_RUNTIME_DIR": "/run/user/0"]) == ["/run/user/0/pqvpn", "/run/pqvpn"])

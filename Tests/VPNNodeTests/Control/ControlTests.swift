@@ -6,7 +6,7 @@ import VPNCore
 
 @testable import VPNNode
 
-@Suite(.serialized)
+@Suite(.serialized, .threads(.programs))
 struct ControlTests {
     @Test func aPairIsSeenAndSteered() throws {
         let pair = try DaemonPair()

@@ -6,7 +6,7 @@ import Testing
 
 @testable import VPNNode
 
-@Suite(.serialized)
+@Suite(.serialized, .threads(.programs))
 struct LogCommandTests {
     private static let quiet =
         "peer: { nickname: n }\nnetwork: { listen_port: 0, bind_host: 127.0.0.1 }\ntunnel: { enabled: false }\n"

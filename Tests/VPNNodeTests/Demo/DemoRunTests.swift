@@ -5,7 +5,7 @@ import Testing
 
 @testable import VPNNode
 
-@Suite(.serialized) struct DemoRunTests {
+@Suite(.serialized, .threads(.programs)) struct DemoRunTests {
     /// The program under test; nil where it is not built.
     private static var program: String? {
         let given = ProcessInfo.processInfo.environment["PQVPN_BINARY"]

@@ -7,7 +7,7 @@ import VPNCore
 
 @testable import VPNNode
 
-@Suite struct ServiceTests {
+@Suite(.threads(.programs)) struct ServiceTests {
     private struct Place {
         let scratch = try! Scratch()
         var places = ServicePlaces()

@@ -54,7 +54,7 @@ private struct Inviter {
 /// Long enough for the daemon to look at its files again.
 private func letTheDaemonLook() { usleep(6_000_000) }
 
-@Suite struct JoinTests {
+@Suite(.threads(.programs)) struct JoinTests {
     @Test func aGuestJoinsOnceAndStaysAPeer() throws {
         let scratch = try Scratch()
         let inviter = try Inviter(scratch)

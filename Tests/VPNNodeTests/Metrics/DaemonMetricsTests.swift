@@ -5,7 +5,7 @@ import Testing
 
 @testable import VPNNode
 
-@Suite(.serialized)
+@Suite(.serialized, .threads(.programs))
 struct DaemonMetricsTests {
     private static let quiet = "network: { listen_port: 0, bind_host: 127.0.0.1 }\ntunnel: { enabled: false }\n"
     private static let served = quiet + "metrics: { prometheus: true, bind_port: 0, per_peer: true }\n"

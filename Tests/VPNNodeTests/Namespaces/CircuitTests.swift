@@ -7,7 +7,7 @@ import Testing
 
 @testable import VPNNode
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("Circuits")
     struct Circuits {
         @Test(

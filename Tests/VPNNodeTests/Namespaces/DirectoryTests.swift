@@ -96,7 +96,7 @@ private final class RelayTown {
     }
 }
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("Directory")
     struct Directory {
         @Test("A client that is given one relay hears of the others and builds three hops by choice")

@@ -7,7 +7,7 @@ import Testing
 
 @testable import VPNNode
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("What a run leaves behind")
     struct Leftovers {
         /// Those that a daemon may have made: into its interface, or with its mark. The kernel adds others in its own time.

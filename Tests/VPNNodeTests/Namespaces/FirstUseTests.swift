@@ -10,7 +10,7 @@ import VPNCrypto
 
 @testable import VPNNode
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("Trust on first use")
     struct FirstUse {
         /// Both nodes call each other; neither names the other's identity.

@@ -8,7 +8,7 @@ import Testing
 
 @testable import VPNNode
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("Gone namespaces")
     struct GoneNamespaces {
         /// Of one core; a loop that waits for nothing takes all of it.

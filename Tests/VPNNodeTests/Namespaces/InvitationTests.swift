@@ -8,7 +8,7 @@ import Testing
 
 @testable import VPNNode
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("First run")
     struct FirstRun {
         @Test(

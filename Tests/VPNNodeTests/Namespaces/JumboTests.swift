@@ -8,7 +8,7 @@ import VPNCore
 
 @testable import VPNNode
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("Wide cables")
     struct WideCables {
         private static let wide = 9000

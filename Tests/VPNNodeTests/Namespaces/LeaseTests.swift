@@ -9,7 +9,7 @@ import Testing
 
 @testable import VPNNode
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("Lease")
     struct Lease {
         private static let network = 96

@@ -8,7 +8,7 @@ import Testing
 
 @testable import VPNNode
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("Life and death")
     struct Life {
         @Test("A daemon that is asked to end says goodbye, and its next run is reached without a restart of the other")

@@ -7,7 +7,7 @@ import Testing
 
 @testable import VPNNode
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("Loops")
     struct Loops {
         /// Each lap makes a packet longer by 64 bytes, until it is too long for the interface.

@@ -10,7 +10,7 @@ import Testing
 
 @testable import VPNNode
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("Moves and stops")
     struct Moves {
         @Test("A daemon that was stopped is called anew, and answers when it goes on")

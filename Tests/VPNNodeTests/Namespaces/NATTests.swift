@@ -8,7 +8,7 @@ import Testing
 
 @testable import VPNNode
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("Forgetful NATs")
     struct ForgetfulNATs {
         private static let life = 2

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The real daemons on hosts that are network namespaces. One at a time: they share the machine's processors, and each
-// scenario leaves nothing behind. What they need: root, /dev/net/tun, iproute2, ping, iperf3, tcpdump, the built program.
+// The real daemons on hosts that are network namespaces. Two scenarios at a time: most of a scenario's time is spent waiting, and
+// each leaves nothing behind. What they need: root, /dev/net/tun, iproute2, ping, iperf3, tcpdump, the built program.
 import Testing
 
-@Suite("In network namespaces", .serialized)
+/// Scenarios with traffic, one at a time: they want a processor.
+@Suite("In network namespaces", .serialized, .threads(.stages))
 enum NamespaceTests {}
+
+/// Scenarios that mostly wait for timers, one at a time, beside the others.
+@Suite("In network namespaces, waiting", .serialized, .threads(.stages))
+enum WaitingNamespaceTests {}

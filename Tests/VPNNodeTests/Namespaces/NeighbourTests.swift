@@ -8,7 +8,7 @@ import Testing
 
 @testable import VPNNode
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("Neighbours")
     struct Neighbours {
         @Test("A neighbour's packets for inner addresses get no answer, while the peer's and the host's own do")

@@ -8,7 +8,7 @@ import Testing
 
 @testable import VPNNode
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("Paths")
     struct Paths {
         private static let nft = "/usr/sbin/nft"

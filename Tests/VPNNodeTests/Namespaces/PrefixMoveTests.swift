@@ -9,7 +9,7 @@ import Testing
 
 @testable import VPNNode
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("Moved networks")
     struct MovedNetworks {
         private static let wide = ["10.88.0.0/16", "fd88::/32"]

@@ -83,7 +83,7 @@ private final class RelayVillage {
     }
 }
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("Relays that die")
     struct RelayDeath {
         struct Victim: Sendable, CustomTestStringConvertible {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The hosts of one scenario, what runs on them, and the certainty that all of it is gone afterwards.
 import Foundation
+import Synchronization
 import Testing
 
 @testable import VPNNode
@@ -24,12 +25,10 @@ final class Stage {
     /// - Parameter isRow: each host has a cable to the next, instead of all to the first.
     static func perform(hosts count: Int = 2, isRow: Bool = false, scenario: (Stage) throws -> Void) throws {
         guard let (tools, pqvpn) = requirements() else { return }
-        DemoInterruption.watch()
+        try Self.enter()
+        defer { Self.leave() }
         let stage = try Stage(hosts: count, tools: tools, pqvpn: pqvpn)
-        defer {
-            stage.clear()
-            Self.passSignalOn()
-        }
+        defer { stage.clear() }
         do {
             try stage.build(isRow: isRow)
             try scenario(stage)
@@ -57,6 +56,9 @@ final class Stage {
         for host in hosts {
             try host.make()
             try host.ip("-n", host.namespace, "link", "set", "lo", "up")
+            // Nobody else is there to have the addresses that cables get: they are there at once, and not a second later in the
+            // midst of a scenario.
+            try run("dad", on: host, ["/bin/sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad"])
         }
         for (position, host) in hosts.dropFirst().enumerated() {
             let cable = position == 0 ? DemoHost.cable : "outer\(position)"
@@ -126,10 +128,28 @@ final class Stage {
         try? FileManager.default.removeItem(atPath: scratch)
     }
 
-    /// A signal that asked the tests to end did so for this stage; now it may have its usual effect, as may later ones.
-    private static func passSignalOn() {
-        let received = DemoInterruption.received
-        for number in [SIGINT, SIGTERM, SIGHUP] { signal(number, SIG_DFL) }
+    // MARK: Signals
+
+    /// Stages that are there now.
+    private static let stages = Mutex(0)
+
+    /// While there is a stage, signals that ask the tests to end are noted, and end each scenario at its next wait.
+    private static func enter() throws {
+        try stages.withLock { count in
+            if count == 0 { DemoInterruption.watch() }
+            try DemoInterruption.check()
+            count += 1
+        }
+    }
+
+    /// Behind the last stage such a signal has its usual effect, and so have later ones.
+    private static func leave() {
+        let received: Int32? = stages.withLock { count in
+            count -= 1
+            guard count == 0 else { return nil }
+            for number in [SIGINT, SIGTERM, SIGHUP] { signal(number, SIG_DFL) }
+            return DemoInterruption.received
+        }
         guard let received else { return }
         // To the process, since the threads that run tests are deaf to signals.
         kill(getpid(), received)

@@ -7,7 +7,7 @@ import Testing
 
 @testable import VPNNode
 
-extension NamespaceTests {
+extension WaitingNamespaceTests {
     @Suite("A deleted interface")
     struct DeletedInterface {
         /// Addresses, MTU and routes, as the kernel has them; without numbers that are the interface's own.
