@@ -131,8 +131,7 @@ extension Worker {
         _ buffer: inout MutableSpan<UInt8>, from carrier: Carrier, relays: inout Bool, now: Instant
     ) {
         while let verdict = plane.receiver.next(&buffer, now: now) {
-            if let session = verdict.firstData { report(.firstData(session, Worker.source(of: verdict, carrier))) }
-            if let (session, bytes) = verdict.changedCarrier { report(.changedCarrier(session, carrier, bytes: bytes)) }
+            if verdict.hasNews { reportNews(of: verdict, carrier) }
             switch verdict.outcome {
             case .deliver(let packet): deliver(&buffer, packet)
             case .deliverReleased(let length): deliverReleased(&buffer, length)
@@ -155,6 +154,14 @@ extension Worker {
             case .consumed, .drop: break
             }
         }
+    }
+
+    /// What is seldom: a session's first word, or a peer that speaks from elsewhere.
+    @inline(never)
+    private mutating func reportNews(of verdict: InboundVerdict, _ carrier: Carrier) {
+        let news = plane.receiver.takeNews()
+        if let session = news.firstData { report(.firstData(session, Worker.source(of: verdict, carrier))) }
+        if let (session, bytes) = news.changedCarrier { report(.changedCarrier(session, carrier, bytes: bytes)) }
     }
 
     /// A packet that waited elsewhere comes into the buffers for what is written: behind those that are received into.

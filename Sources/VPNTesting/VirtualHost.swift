@@ -269,10 +269,13 @@ public final class VirtualHost {
         _ verdict: InboundVerdict, from source: Carrier, now: Instant, send: (VirtualDatagram) -> Void
     ) {
         let carrier = verdict.place.map { Carrier.circuit($0) } ?? source
-        if let (session, bytes) = verdict.changedCarrier {
-            machine.carrierChanged(session, to: source, bytes: bytes, now: now)
+        if verdict.hasNews {
+            let news = plane.receiver.takeNews()
+            if let (session, bytes) = news.changedCarrier {
+                machine.carrierChanged(session, to: source, bytes: bytes, now: now)
+            }
+            if let first = news.firstData { machine.firstDataReceived(first, now: now) }
         }
-        if let first = verdict.firstData { machine.firstDataReceived(first, now: now) }
         switch verdict.outcome {
         case .handshake(let range): machine.receive(Array(buffer[range]), on: carrier, now: now)
         case .deliver(let range): note(delivered: Array(buffer[range]), now: now)

@@ -17,7 +17,8 @@ protocol Workload: ~Copyable {
 extension Workload where Self: ~Copyable {
     /// Until tables, caches and counter blocks are as they stay.
     mutating func warmUp() {
-        for _ in 0..<50 { runOnce() }
+        // Until blocks of counters and the replay window are as large as they become.
+        for _ in 0..<300 { runOnce() }
     }
 
     @inline(__always)

@@ -60,7 +60,9 @@ public final class HandshakeNode {
             buffer.replaceSubrange(0..<datagram.count, with: datagram)
             var span = buffer.mutableSpan
             let verdict = plane.inbound(&span, datagram: 0..<datagram.count, now: now)
-            if let session = verdict.firstData { machine.firstDataReceived(session, now: now) }
+            if verdict.hasNews, let session = plane.receiver.takeNews().firstData {
+                machine.firstDataReceived(session, now: now)
+            }
             switch verdict.outcome {
             case .handshake: machine.receive(datagram, on: .udp(source), now: now)
             case .control(let session, let type, let range):

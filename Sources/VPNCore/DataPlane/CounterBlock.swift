@@ -41,15 +41,17 @@ struct CounterBlock {
         size = wasUsedInTime && !isSingle ? min(size * 2, Limits.counterBlock) : 1
         while true {
             let taken = session.reserve(size)
-            var key = owner
-            if key?.phase != taken.phase { key = session.sendingKey(of: taken.phase) }
-            // This thread slept while phases went by: the counters are lost, the next ones are of a phase that lives.
-            guard let key else { continue }
             // §7: hard stop at 2^30 frames a phase.
-            guard taken.counter &+ size &- key.firstCounter <= Limits.framesPerPhase else { return false }
-            if key !== owner {
-                self.key = SendingKeyReference(key)
-                owner = key
+            func isSpent(_ key: SendingKey) -> Bool {
+                taken.counter &+ size &- key.firstCounter > Limits.framesPerPhase
+            }
+            if let key, key.withObject({ $0.phase }) == taken.phase {
+                if key.withObject(isSpent) { return false }
+            } else {
+                // This thread slept while phases went by: the counters are lost, the next ones are of a phase that lives.
+                guard let new = session.sendingKey(of: taken.phase) else { continue }
+                if isSpent(new) { return false }
+                (owner, key) = (new, SendingKeyReference(new))
             }
             (next, end, since) = (taken.counter, taken.counter + size, now)
             return true

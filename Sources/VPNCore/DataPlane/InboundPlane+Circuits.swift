@@ -8,31 +8,31 @@ extension InboundPlane {
     mutating func unwrap(
         _ buffer: inout MutableSpan<UInt8>, _ payload: Range<Int>, from session: SessionReference, now: Instant
     ) -> InboundVerdict {
-        relayed(&buffer, payload, from: session.withObject { $0.peer }, firstData: confirmed(session), now: now)
+        relayed(&buffer, payload, from: session.withObject { $0.peer }, hasNews: confirmed(session), now: now)
     }
 
     /// The same of a payload that a peer's session brought.
     mutating func relayed(
-        _ buffer: inout MutableSpan<UInt8>, _ payload: Range<Int>, from slot: PeerSlot, firstData: Session? = nil,
+        _ buffer: inout MutableSpan<UInt8>, _ payload: Range<Int>, from slot: PeerSlot, hasNews: Bool = false,
         now: Instant
     ) -> InboundVerdict {
         guard payload.count >= Limits.circuitID + OuterHeader.size else {
-            return InboundVerdict(outcome: drop(.circuitMalformed), firstData: firstData)
+            return InboundVerdict(outcome: drop(.circuitMalformed), hasNews: hasNews)
         }
         let id = buffer.load(UInt32.self, at: payload.lowerBound)
         let place = CircuitPlace(outer: slot, id: id)
         if let onward = relays[place] {
             guard onward.traffic.admit(payload.count, now: now) else {
-                return InboundVerdict(outcome: drop(.circuitQuota), firstData: firstData)
+                return InboundVerdict(outcome: drop(.circuitQuota), hasNews: hasNews)
             }
             buffer.store(onward.place.id, at: payload.lowerBound)
-            return InboundVerdict(outcome: .relay(payload, to: onward.place.outer), firstData: firstData)
+            return InboundVerdict(outcome: .relay(payload, to: onward.place.outer), hasNews: hasNews)
         }
         let datagram = payload.lowerBound + Limits.circuitID..<payload.upperBound
-        if firstData != nil {
+        if hasNews {
             // Two sessions may have their first datagram in one: told one by one.
             peeling = (datagram, place)
-            return InboundVerdict(outcome: .consumed, firstData: firstData)
+            return InboundVerdict(outcome: .consumed, hasNews: hasNews)
         }
         return arrive(&buffer, datagram, on: place, now: now)
     }

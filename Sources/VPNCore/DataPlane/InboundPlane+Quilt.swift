@@ -54,7 +54,7 @@ extension InboundPlane {
             pass(counter, patch, weave, now)
             if weaves[weave]!.resequencer.hasPackets { release(weave) }
             if let outcome = reflex(frame, weave: weave, patch: patch, buffer, now) {
-                return InboundVerdict(outcome: outcome, firstData: confirmed(session))
+                return InboundVerdict(outcome: outcome, hasNews: confirmed(session))
             }
             return verdict(on: opened, of: session, &buffer, now)
         }

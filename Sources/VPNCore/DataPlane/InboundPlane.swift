@@ -29,17 +29,36 @@ public enum InboundOutcome: Sendable {
     case violation(Session, DropReason)
 }
 
-/// What a datagram turned out to be, and whether it was the first of its session.
+/// What a datagram turned out to be.
 public struct InboundVerdict: Sendable {
     public var outcome: InboundOutcome
+    /// There is something to be had by `InboundPlane.takeNews`. Not in the verdict itself, which is copied and destroyed with each
+    /// packet, and would count references for what one of a million brings.
+    public internal(set) var hasNews = false
+    private var placeKey: UInt64 = 0
+
+    @inline(__always)
+    init(outcome: InboundOutcome, hasNews: Bool = false, place: CircuitPlace? = nil) {
+        self.outcome = outcome
+        self.hasNews = hasNews
+        self.place = place
+    }
+
+    /// The circuit by which it came, where it lay in another session's datagram; nil where it came as its train did.
+    public internal(set) var place: CircuitPlace? {
+        @inline(__always) get { placeKey == 0 ? nil : CircuitPlace(key: placeKey) }
+        @inline(__always) set { placeKey = newValue?.key ?? 0 }
+    }
+}
+
+/// What a datagram brought beside its outcome.
+public struct InboundNews: Sendable {
     /// The session that this datagram, its first valid DATA, confirmed (§6); once in the life of a session, with
     /// whatever outcome.
-    public var firstData: Session?
+    public internal(set) var firstData: Session?
     /// The session whose peer spoke last from another carrier than it is sent to (§7), and how many bytes came from there; once
     /// a train at most, and for one carrier once a second.
-    public var changedCarrier: (session: Session, bytes: Int)?
-    /// The circuit by which it came, where it lay in another session's datagram; nil where it came as its train did.
-    public var place: CircuitPlace?
+    public internal(set) var changedCarrier: (session: Session, bytes: Int)?
 }
 
 /// Sessions and routes of one worker.
@@ -50,6 +69,7 @@ public struct InboundPlane {
     public let drops: DropCounters
 
     var sessions = SessionTable()
+    private var news = InboundNews()
     private var routes = Routes()
     var peers: [PeerPath] = []
     /// What guests may reach; nil where this is no exit.
@@ -217,7 +237,8 @@ public struct InboundPlane {
             : verdict(on: opened[told], of: session, weave: weave, patch: patch, &buffer, now)
         told += 1
         if bytesFromElsewhere > 0 {
-            verdict.changedCarrier = (session.retained, bytesFromElsewhere)
+            news.changedCarrier = (session.retained, bytesFromElsewhere)
+            verdict.hasNews = true
             bytesFromElsewhere = 0
         }
         return verdict
@@ -230,9 +251,9 @@ public struct InboundPlane {
         switch opened {
         case .frame(let frame):
             if frame.type == .relay { return unwrap(&buffer, frame.payload, from: session, now: now) }
-            return InboundVerdict(outcome: accept(frame, from: session, &buffer, now), firstData: confirmed(session))
+            return InboundVerdict(outcome: accept(frame, from: session, &buffer, now), hasNews: confirmed(session))
         case .violation(let reason):
-            return InboundVerdict(outcome: violation(session, reason), firstData: confirmed(session))
+            return InboundVerdict(outcome: violation(session, reason), hasNews: confirmed(session))
         case .drop(.receiveKeySpent):
             return InboundVerdict(outcome: violation(session, .receiveKeySpent))
         case .drop(let reason):
@@ -333,9 +354,18 @@ public struct InboundPlane {
         }
     }
 
+    /// Whether this was the first valid DATA of a session, which is news then.
     @inline(__always)
-    func confirmed(_ session: SessionReference) -> Session? {
-        session.withObject { $0.markConfirmed() } ? session.retained : nil
+    mutating func confirmed(_ session: SessionReference) -> Bool {
+        guard session.withObject({ $0.markConfirmed() }) else { return false }
+        news.firstData = session.retained
+        return true
+    }
+
+    /// What the last verdict told of by `hasNews`; to be had before the next one.
+    public mutating func takeNews() -> InboundNews {
+        defer { news = InboundNews() }
+        return news
     }
 
     /// §7: inner source addresses must belong to the peer's allowed IPs, by longest prefix.

@@ -159,20 +159,23 @@ public struct OutboundPlane {
         }
         let mtu = peers.mtu(of: slot)
         guard packet.count <= mtu else { return .exceeds(mtu: mtu) }
-        let quilt = peers.quilt(of: slot)
-        if let quilt, !isPaced, let opens = opens(quilt, slot, now) {
-            return pace(buffer, packet, to: slot, by: quilt, opens: opens, now)
+        if peers.isQuilted(slot) {
+            return stitch(&buffer, packet: packet, to: slot, by: session, mtu: mtu, isPaced: isPaced, now: now)
         }
         MaximumSegment.clamp(&buffer, packet, mtu: mtu)
         let trafficClass = TrafficClass.of(buffer, at: packet.lowerBound) & shownClass
         guard let turn = peers.counter(slot, of: session, now: now) else {
             return stage(buffer, packet: packet, for: slot, isKeySpent: true, now: now)
         }
-        // Sealing is in place: what is asked of the packet itself is asked before.
-        let flow = quilt == nil ? 0 : FlowHash.of(buffer, packet)
-        let isExpress = quilt != nil && TrafficClass.of(buffer, at: packet.lowerBound) >> 2 == TrafficClass.express
-        let skipped = quilt?.skipped(before: turn.counter) ?? 0
-        let kept = quilt?.repairs == true ? OutboundPlane.copy(buffer, packet) : nil
+        let sealed = seal(&buffer, packet, by: session, turn, mtu: mtu, skipped: 0, now)
+        return hand(&buffer, sealed, over: peers.sendingCarrier(of: slot), trafficClass, now)
+    }
+
+    @inline(__always)
+    private mutating func seal(
+        _ buffer: inout MutableSpan<UInt8>, _ packet: Range<Int>, by session: SessionReference,
+        _ turn: (counter: UInt64, key: SendingKeyReference), mtu: Int, skipped: UInt8, _ now: Instant
+    ) -> Range<Int> {
         // Closures here use locals only: one that captures `self` makes the compiler copy all of it.
         let padding = padding
         let sealed = turn.key.withObject { key in
@@ -183,15 +186,46 @@ public struct OutboundPlane {
             }
         }
         note(sealed.count, sentBy: session, now)
+        return sealed
+    }
+
+    @inline(__always)
+    private mutating func hand(
+        _ buffer: inout MutableSpan<UInt8>, _ sealed: Range<Int>, over carrier: Carrier, _ trafficClass: UInt8,
+        _ now: Instant
+    ) -> OutboundVerdict {
+        if case .circuit(let place) = carrier { return wrap(&buffer, sealed, in: place, now: now) }
+        return .transmit(sealed, carrier, trafficClass: trafficClass)
+    }
+
+    /// The same for a session with several carriers (§9). Apart, so that the others count no references.
+    @inline(never)
+    private mutating func stitch(
+        _ buffer: inout MutableSpan<UInt8>, packet: Range<Int>, to slot: PeerSlot, by session: SessionReference,
+        mtu: Int,
+        isPaced: Bool, now: Instant
+    ) -> OutboundVerdict {
+        let quilt = peers.quilt(of: slot)!
+        if !isPaced, let opens = opens(quilt, slot, now) {
+            return pace(buffer, packet, to: slot, by: quilt, opens: opens, now)
+        }
+        MaximumSegment.clamp(&buffer, packet, mtu: mtu)
+        let trafficClass = TrafficClass.of(buffer, at: packet.lowerBound) & shownClass
+        guard let turn = peers.counter(slot, of: session, now: now) else {
+            return stage(buffer, packet: packet, for: slot, isKeySpent: true, now: now)
+        }
+        // Sealing is in place: what is asked of the packet itself is asked before.
+        let flow = FlowHash.of(buffer, packet)
+        let isExpress = TrafficClass.of(buffer, at: packet.lowerBound) >> 2 == TrafficClass.express
+        let skipped = quilt.skipped(before: turn.counter)
+        let kept = quilt.repairs ? OutboundPlane.copy(buffer, packet) : nil
+        let sealed = seal(&buffer, packet, by: session, turn, mtu: mtu, skipped: skipped, now)
         var carrier = peers.sendingCarrier(of: slot)
-        if let quilt,
-            let way = address(&buffer, sealed, flow: flow, by: quilt, isExpress: isExpress, now: now)
-        {
+        if let way = address(&buffer, sealed, flow: flow, by: quilt, isExpress: isExpress, now: now) {
             carrier = way.carrier
             if let kept { repair(kept, under: turn.counter, sentOn: way.patch, by: quilt, now: now) }
         }
-        if case .circuit(let place) = carrier { return wrap(&buffer, sealed, in: place, now: now) }
-        return .transmit(sealed, carrier, trafficClass: trafficClass)
+        return hand(&buffer, sealed, over: carrier, trafficClass, now)
     }
 
     // MARK: - Circuits (§8)

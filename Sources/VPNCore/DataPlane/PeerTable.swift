@@ -20,7 +20,9 @@ struct PeerTable {
         /// The longest inner packet that goes to this peer.
         var mtu: Int
         /// The session's further carriers (§9).
-        var quilt: Quilt?
+        var quilt: Quilt? { didSet { isQuilted = quilt != nil } }
+        /// Whether there is one, without a reference that would be counted.
+        private(set) var isQuilted = false
 
         init(mtu: Int) { self.mtu = mtu }
 
@@ -53,6 +55,10 @@ struct PeerTable {
     /// The further carriers of the sending session; nil for most.
     @inline(__always)
     func quilt(of slot: PeerSlot) -> Quilt? { peers[slot].quilt }
+
+    /// Whether it has one.
+    @inline(__always)
+    func isQuilted(_ slot: PeerSlot) -> Bool { peers[slot].isQuilted }
 
     func hasPeer(_ slot: PeerSlot) -> Bool { slot < peers.count }
 

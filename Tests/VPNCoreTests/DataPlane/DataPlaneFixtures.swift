@@ -93,7 +93,7 @@ struct TestEnd {
         var span = bytes.mutableSpan
         let verdict = plane.inbound(
             &span, datagram: 32..<32 + datagram.count, congestion: congestion, now: now)
-        if let session = verdict.firstData { firstData.append(session) }
+        if verdict.hasNews, let session = plane.receiver.takeNews().firstData { firstData.append(session) }
         switch verdict.outcome {
         case .deliver(let range): return .deliver(Array(bytes[range]))
         case .control(_, let type, let range): return .control(type, Array(bytes[range]))

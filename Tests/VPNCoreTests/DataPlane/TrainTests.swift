@@ -61,7 +61,7 @@ import VPNTesting
             #expect(train.count == datagrams.count)
             trains.begin(train, congestion: congestion)
             while let verdict = trains.next(&span, now: Fixture.now) {
-                if let session = verdict.firstData { firstData.append(session.localIndex) }
+                if verdict.hasNews, let session = trains.takeNews().firstData { firstData.append(session.localIndex) }
                 outcomes.append(Rig.outcome(verdict.outcome, span))
             }
             let isOver = trains.next(&span, now: Fixture.now) == nil

@@ -384,7 +384,7 @@ import VPNTesting
             pair.b.plane.receiver.begin(Train(0..<count, segment: datagrams[0].count), from: carrier)
             var told: [Int] = []
             while let verdict = pair.b.plane.receiver.next(&span, now: now) {
-                if let (session, bytes) = verdict.changedCarrier {
+                if verdict.hasNews, let (session, bytes) = pair.b.plane.receiver.takeNews().changedCarrier {
                     #expect(session === pair.sessionB)
                     told.append(bytes)
                 }
