@@ -5,6 +5,7 @@
 import Glibc
 import Testing
 import VPNCore
+import VPNTesting
 
 @testable import VPNEngine
 
@@ -53,13 +54,7 @@ private struct InnerCapture {
     }
 }
 
-/// RFC 1071 in its own words, over bytes in network order.
-private func sum(_ bytes: some Sequence<UInt8>) -> Int {
-    var sum = 0
-    for (place, byte) in bytes.enumerated() { sum += Int(byte) << (place % 2 == 0 ? 8 : 0) }
-    while sum > 0xFFFF { sum = sum >> 16 + sum & 0xFFFF }
-    return sum
-}
+private func sum(_ bytes: some Sequence<UInt8>) -> UInt16 { PlainChecksum.sum(Array(bytes)) }
 
 /// What is wrong with the checksums of a packet; nil if nothing is.
 private func complaint(_ header: [UInt8], _ packet: [UInt8]) -> String? {

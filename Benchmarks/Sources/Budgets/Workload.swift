@@ -15,9 +15,8 @@ protocol Workload: ~Copyable {
 }
 
 extension Workload where Self: ~Copyable {
-    /// Until tables, caches and counter blocks are as they stay.
+    /// Until tables, caches, counter blocks and replay windows are as they stay.
     mutating func warmUp() {
-        // Until blocks of counters and the replay window are as large as they become.
         for _ in 0..<300 { runOnce() }
     }
 

@@ -7,7 +7,7 @@ extension NodeStateMachine {
     mutating func maintainSessions(now: Instant) {
         // A peer is more than a kilobyte and thirty references: of ten thousand, each second, no copies are made here and below.
         for slot in peers.slots(where: { !$0.ring.isEmpty }) {
-            guard let ring = peers[slot]?.ring else { continue }
+            guard let ring = peers[slot]?.ring, !ring.isEmpty else { continue }
             for previous in ring.previous where isDone(previous, now) { retire(previous, of: slot, .replaced) }
             if let next = ring.next, now.since(next.installed) >= Limits.handshakeGiveUp {
                 retire(next, of: slot, .unconfirmed)

@@ -22,7 +22,7 @@ final class QuiltAlarm: Sendable {
             return []
         }
         return quilts.withLock { indices in
-            defer { indices.removeAll(keepingCapacity: true) }
+            defer { indices = [] }
             return indices
         }
     }

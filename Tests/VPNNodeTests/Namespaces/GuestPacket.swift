@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packets as a guest of an exit might make them, whole and correct: kernels drop what has a wrong checksum before anybody judges it.
+import VPNTesting
+
 @testable import VPNCore
 
 /// One packet of a guest's, in as many fragments as it has.
@@ -138,10 +140,5 @@ struct GuestPacket {
         [0x60, 0, 0, 0] + Self.word(content.count) + [next, 64] + source.bytes + destination.bytes + content
     }
 
-    /// RFC 1071, of an even number of bytes.
-    private static func checksum(_ bytes: [UInt8]) -> [UInt8] {
-        var sum = stride(from: 0, to: bytes.count, by: 2).reduce(0) { $0 + Int(bytes[$1]) << 8 + Int(bytes[$1 + 1]) }
-        while sum > 0xFFFF { sum = sum & 0xFFFF + sum >> 16 }
-        return word(~sum & 0xFFFF)
-    }
+    private static func checksum(_ bytes: [UInt8]) -> [UInt8] { word(Int(~PlainChecksum.sum(bytes))) }
 }

@@ -26,9 +26,10 @@ extension Stage {
         do {
             let tools = try DemoTools()
             let directory = FileManager.default.temporaryDirectory.path
+            // Two may be tried at once, and each has files of its letter.
+            let suffix = DemoPlace.randomSuffix()
             let probe = DemoHost(
-                letter: "probe-\(getpid())", number: 9, suffix: DemoPlace.randomSuffix(), tools: tools,
-                directory: directory)
+                letter: "probe-\(suffix)", number: 9, suffix: suffix, tools: tools, directory: directory)
             defer {
                 probe.remove()
                 for name in ["ip", "remove"] {
