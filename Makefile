@@ -33,7 +33,7 @@ dependencies:
 	@scripts/install-dependencies
 
 build: dependencies
-	@scripts/build -c release --product pqvpn --static-swift-stdlib --disable-local-rpath
+	@. scripts/common.sh && build_shipped --product pqvpn
 
 man: build
 	@.build/release/pqvpn man --out .build/man/man1 --date "$$(git log -1 --format=%cs 2>/dev/null || date -u +%F)"

@@ -17,11 +17,7 @@ let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "sw
 
 let package = Package(
     name: "pqvpn",
-    products: [
-        .executable(name: "pqvpn", targets: ["pqvpn"]),
-        // For the nested packages of this repository only: its interface is no promise to anybody else.
-        .library(name: "PQVPNCore", targets: ["VPNCrypto", "VPNCore"]),
-    ],
+    products: [.executable(name: "pqvpn", targets: ["pqvpn"])],
     dependencies: [
         // Exact: CPacketAEAD calls functions of the BoringSSL inside it (docs/decisions/0002-packet-aead.md).
         .package(url: "https://github.com/apple/swift-crypto.git", exact: "4.5.2"),
@@ -64,6 +60,21 @@ let package = Package(
             name: "VPNNodeTests",
             dependencies: ["VPNManagement", "VPNNode", "VPNCrypto", "VPNCore", "VPNTesting", metrics, logging],
             exclude: ["Fixtures"]),
+        // What is measured, apart from the product: docs/benchmarks.md. Here, so that each change is held against it, and nothing is
+        // built twice; pqvpn takes none of it along.
+        .target(name: "Nodes", dependencies: ["VPNCore", "VPNCrypto"], path: "Benchmarks/Sources/Nodes"),
+        .executableTarget(
+            name: "Benchmarks", dependencies: ["Nodes", "VPNCore", "VPNCrypto"], path: "Benchmarks/Sources/Benchmarks"),
+        // Thousands of peers of one daemon, for scripts/crowd.
+        .executableTarget(
+            name: "Crowd", dependencies: ["Nodes", "VPNCore", "VPNCrypto"], path: "Benchmarks/Sources/Crowd"),
+        // A program of its own: its allocator counts, which would slow what is measured in time.
+        .target(name: "CCounters", path: "Benchmarks/Sources/CCounters"),
+        .executableTarget(
+            name: "Budgets", dependencies: ["CCounters", "VPNCore", "VPNCrypto"], path: "Benchmarks/Sources/Budgets"),
+        // Whether failures take a time that tells something: docs/side-channels.md.
+        .executableTarget(
+            name: "Timing", dependencies: ["VPNCore", "VPNCrypto"], path: "Benchmarks/Sources/Timing"),
     ]
 )
 

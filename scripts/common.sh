@@ -24,6 +24,13 @@ conclude() {
     echo "$1: ok"
 }
 
+# The two builds: of the tests, which fuzzing and budgets use as well, with UndefinedBehaviorSanitizer for our own C in the form that
+# needs no library (what is undefined ends the process); and the one that is shipped, beside which speed is measured.
+tested=(-c release -Xswiftc -enable-testing --explicit-target-dependency-import-check error --scratch-path .build-test)
+shipped=(-c release --static-swift-stdlib --disable-local-rpath)
+build_tested() { PQVPN_TRAP_UNDEFINED=1 scripts/build "${tested[@]}" "$@"; }
+build_shipped() { scripts/build "${shipped[@]}" "$@"; }
+
 calculate() { awk "BEGIN { printf \"%.9g\", $* }"; }
 
 # One figure on the screen, and a line of PQVPN_RESULTS where that names a file: scripts/assurance makes docs/assurance.md of them.

@@ -106,7 +106,7 @@ enum DocumentProperty {
             text = String(decoding: input.rest(upTo: 400), as: UTF8.self)
         } else {
             // Without its checksum and its end.
-            let body = original.split(separator: "\n").dropLast(2).joined(separator: "\n")
+            let body = TextEdits.lines(of: original).filter { !$0.isEmpty }.dropLast(2).joined(separator: "\n")
             text = TextEdits.apply(body, &input)
             if kind & 4 == 0 { text = ChecksummedText.finish([text]) } else { text += "\n...\n" }
         }
