@@ -22,6 +22,8 @@ struct HeldSession {
     @Rare var chained: (used: PresharedKey?, next: PresharedKey)? = nil
     /// It was begun with an invitation that is not used up yet: until it is, the session carries nothing.
     @Rare var claim: InvitationClaim? = nil
+    /// Whose keys are to be pinned when its first valid DATA comes: of this session, not of another that the same entry has.
+    @Rare var pin: PinnedPeer? = nil
 
     /// Since when nothing came in it, or it was replaced.
     var quietSince: Instant { max(session.lastReceived ?? .origin, replaced ?? .origin) }
@@ -56,6 +58,22 @@ struct KeyRing {
         let began = current.summary.role == .initiator ? ownID : current.summary.peer
         let other = current.summary.role == .initiator ? current.summary.peer : ownID
         return began < other
+    }
+
+    /// What is to be pinned since this session was heard; once.
+    mutating func takePin(of session: Session) -> PinnedPeer? {
+        var pin: PinnedPeer?
+        if next?.session === session {
+            pin = next?.pin
+            next?.pin = nil
+        } else if current?.session === session {
+            pin = current?.pin
+            current?.pin = nil
+        } else if let place = previous.firstIndex(where: { $0.session === session }) {
+            pin = previous[place].pin
+            previous[place].pin = nil
+        }
+        return pin
     }
 
     func held(_ index: UInt32) -> HeldSession? { all.first { $0.session.localIndex == index } }

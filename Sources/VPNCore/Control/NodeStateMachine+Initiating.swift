@@ -44,7 +44,7 @@ extension NodeStateMachine {
         // A descriptor makes nobody a peer that the operator gave addresses to.
         let keys =
             peer.identity.flatMap { peer.isConfigured ? trust.keys(of: $0) : trust.relayKeys(of: $0) }
-            ?? peer.pendingPin?.keys
+            ?? peer.unpinnedKeys
         // Without keys only a first contact remains, or somebody pinned behind a bootstrap entry.
         guard keys != nil || trust.policy.trustsOnFirstUse || peer.configuration.isBootstrap else { return }
         peer.retry = nil
@@ -205,6 +205,7 @@ extension NodeStateMachine {
             .handshakeTimedOut(
                 HandshakeID(machine.index), slot: slot, peerName: peer.name, retryIn: willRetry ? pause : nil))
         if peer.isDown, let dead = peer.ring.current { retire(dead, of: slot, .silent) }
+        forgetFirstContact(slot)
         forgetIfIdle(slot)
     }
 

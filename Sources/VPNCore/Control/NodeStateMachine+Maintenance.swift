@@ -12,6 +12,7 @@ extension NodeStateMachine {
             if let next = ring.next, now.since(next.installed) >= Limits.handshakeGiveUp {
                 retire(next, of: slot, .unconfirmed)
                 forgetFirstContact(slot)
+                callAgain(slot, now: now)
             }
             if let current = ring.current {
                 if now >= current.expires {

@@ -268,7 +268,7 @@ extension NodeStateMachine {
         // Whoever comes by an invitation is pinned when that is used up, which is the operator's business on disk.
         if standing == .firstUse, invitation == nil {
             let name = peers[place]?.name ?? ""
-            peers[place]?.pendingPin = PinnedPeer(keys: composed.initiator, name: name, origin: .firstUse)
+            peers[place]?.ring.next?.pin = PinnedPeer(keys: composed.initiator, name: name, origin: .firstUse)
         }
         if let invitation {
             peers[place]?.ring.next?.claim = InvitationClaim(

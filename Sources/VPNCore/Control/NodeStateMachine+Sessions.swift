@@ -15,7 +15,9 @@ extension NodeStateMachine {
         if peer.isHop, TimeSpan.seconds(Int(opened.payload.lifetime)) < Limits.hopLifetime {
             return refuseHop(slot, now: now)
         }
+        let pin = peer.pendingPin
         peer.initiation = nil
+        peer.pendingPin = nil
         peer.calling = nil
         peer.carrier = carrier
         peer.failures = 0
@@ -39,8 +41,9 @@ extension NodeStateMachine {
             isDegraded: opened.grade == .degraded,
             speaksDirectory: Capabilities(rawValue: opened.payload.capabilities).contains(.directory))
         let lifetime = min(parameters.rekeyInterval, .seconds(Int(opened.payload.lifetime)))
-        let held = hold(
+        var held = hold(
             session, summary, lifetime: lifetime, leaves: opened.secrets.nextKey, mixed: opened.usedKey, now: now)
+        held.pin = pin.flatMap { $0.peerID == responder.peerID ? $0 : nil }
         indices[index] = .session(slot)
         push(.dataPlane(.install(session)))
         if peer.ring.isCrossed(by: held, now: now), peer.ring.current?.confirmed != nil {
@@ -145,10 +148,12 @@ extension NodeStateMachine {
     public mutating func firstDataReceived(_ session: Session, now: Instant) {
         guard case .session(let slot)? = indices[session.localIndex], let peer = peers[slot] else { return }
         if let claim = peer.ring.next?.claim, peer.ring.next?.session === session { return push(.redeem(claim)) }
+        let pin = peers[slot]?.ring.takePin(of: session)
         if var held = peer.ring.next, held.session === session {
             peers[slot]?.ring.next = nil
             if let (used, next) = held.chained { peers[slot]?.chain.replace(used, by: next, now: now) }
             held.chained = nil
+            held.pin = nil
             held.confirmed = now
             if peer.ring.keepsCurrent(over: held, ownID: ownID, now: now) {
                 putBehind(held, slot: slot, now: now)
@@ -168,13 +173,10 @@ extension NodeStateMachine {
         } else if let place = peer.ring.previous.firstIndex(where: { $0.session === session }) {
             confirmedBehind(place, slot: slot, now: now)
         }
-        if let pin = peers[slot]?.pendingPin {
-            peers[slot]?.pendingPin = nil
-            // §2: a pin is written only now, when the other end has shown that it holds the session's keys.
-            if trust.pin(pin) {
-                push(.remember(pin))
-                emit(.identityPinned(pin))
-            }
+        // §2: a pin is written only now, when the other end has shown that it holds the session's keys.
+        if let pin, trust.pin(pin) {
+            push(.remember(pin))
+            emit(.identityPinned(pin))
         }
     }
 
@@ -316,11 +318,9 @@ extension NodeStateMachine {
 
     /// A first contact that never showed its keys again leaves no claim on the entry that it was met as.
     mutating func forgetFirstContact(_ slot: PeerSlot) {
-        guard let peer = peers[slot], peer.pendingPin != nil, peer.ring.isEmpty, peer.initiation == nil else { return }
-        peers[slot]?.pendingPin = nil
-        guard let identity = peer.identity, trust.keys(of: identity) == nil, peer.configuration.peerID == nil else {
-            return
-        }
+        guard let peer = peers[slot], peer.isConfigured, peer.configuration.peerID == nil, peer.ring.isEmpty,
+            peer.initiation == nil, let identity = peer.identity, trust.keys(of: identity) == nil
+        else { return }
         peers[slot]?.identity = nil
         if slotsByIdentity[identity] == slot { slotsByIdentity[identity] = nil }
     }

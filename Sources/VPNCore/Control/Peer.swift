@@ -44,7 +44,7 @@ struct Peer {
     var token: [UInt8]?
     /// What the association's last handshake left for its next.
     var chain = PresharedChain()
-    /// To be pinned at the first valid DATA.
+    /// What this end's attempt is to pin, if a session comes of it.
     @Rare var pendingPin: PinnedPeer? = nil
     /// The inner addresses that it was given for its invitation, for when it asks.
     var lease: [InterfaceAddress]?
@@ -101,6 +101,11 @@ struct Peer {
             !making.guests.isEmpty
                 && making.quilt.withState { state in state.patches.contains { $0?.carrier == .circuit(place) } }
         }
+    }
+
+    /// The keys of a first contact that is not pinned yet.
+    var unpinnedKeys: IdentityPublicKeys? {
+        pendingPin?.keys ?? ring.all.lazy.compactMap { $0.pin?.keys }.first { $0.peerID == identity }
     }
 
     var isSuspect: Bool {

@@ -111,4 +111,31 @@ import VPNTesting
             }
         }
     }
+
+    /// Two call from one place while both answers are being made: who is pinned is who has the session that waits.
+    @Test func anIdentityThatIsRefusedASessionIsNotPinned() throws {
+        var expecting = NodeOptions()
+        (expecting.trust, expecting.knowsPeer, expecting.namesPeer) = (firstUse, false, false)
+        // Bob knows where somebody is, and is kept from calling there himself.
+        let scenario = Scenario(
+            seed: 77, bob: expecting, starting: false,
+            intervene: { $0.source == Scenario.bobEndpoint && $0.type == .infoRequest ? .drop : .pass })
+        let (network, alice, bob) = (scenario.network, scenario.alice, scenario.bob)
+        bob.jobDurations[.composeS2] = .seconds(3)
+        network.attach(bob)
+        network.attach(alice)
+        network.run(for: .seconds(1))
+        network.move(alice, to: Endpoint(v4: 0x0A00_0009, port: 9000))
+        let mallory = Scenario.host(
+            "mallory", Scenario.aliceEndpoint, RehearsalIdentity(seed: 770), peer: bob.identity,
+            peerEndpoint: Scenario.bobEndpoint, NodeOptions(), seed: 771, .rehearsal, now: network.now)
+        network.attach(mallory)
+        network.run(for: .seconds(4))
+        #expect(bob.controlDrops[.nextSessionYoung] > 0, "\(scenario.describe())")
+        network.suspend(mallory)
+        network.move(alice, to: Scenario.aliceEndpoint)
+        network.run(for: .seconds(10))
+        #expect(bob.remembered.map(\.keys) == [alice.identity.publicKeys])
+        #expect(scenario.carriesTraffic(), "\(scenario.describe())")
+    }
 }
