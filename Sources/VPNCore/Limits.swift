@@ -385,6 +385,8 @@ public enum Limits {
     static let sentAgainRate: UInt64 = 6_250_000
     /// Quilts whose packets one worker keeps for repairs.
     static let quiltsRepaired = 64
+    /// One of them without a packet among so many of all is idle.
+    static let idleQuiltRepairs: UInt64 = 4096
     /// Repairs that wait for others.
     static let repairEquations = 16
 

@@ -128,7 +128,9 @@ struct Peer {
         if let due = move?.deadline { deadline = min(deadline, due) }
         if let due = cover { deadline = min(deadline, due) }
         if let due = quiltWanted { deadline = min(deadline, due) }
-        for making in quilts.values { deadline = min(deadline, making.deadline) }
+        for (index, making) in quilts {
+            deadline = min(deadline, making.deadline(isCurrent: ring.current?.session.localIndex == index))
+        }
         return deadline
     }
 }

@@ -5,8 +5,9 @@
 /// Datagrams that go beside packets: copies on another patch, repairs.
 struct QuiltExtras {
     private var datagrams: [(datagram: [UInt8], carrier: Carrier)] = []
-    /// Of quilts that repair, by the index of their session.
-    private var encoders: [UInt32: RepairEncoder] = [:]
+    /// Of quilts that repair, by the index of their session, and when each had its last packet, in packets of all of them.
+    private var encoders: [UInt32: (encoder: RepairEncoder, used: UInt64)] = [:]
+    private var taken: UInt64 = 0
 
     var isEmpty: Bool { datagrams.isEmpty }
 
@@ -20,13 +21,25 @@ struct QuiltExtras {
     mutating func sent(_ packet: [UInt8], under counter: UInt64, by session: Session, lossPerMille: Int)
         -> RepairMessage?
     {
-        if encoders[session.localIndex] == nil {
-            // The sessions of one worker are few, and those that are over leave nothing worth keeping.
-            if encoders.count >= Limits.quiltsRepaired { encoders.removeAll() }
-            encoders[session.localIndex] = RepairEncoder(seed: UInt32(truncatingIfNeeded: counter))
-        }
-        encoders[session.localIndex]!.adjust(lossPerMille: lossPerMille)
-        return encoders[session.localIndex]!.sent(packet, under: counter)
+        taken += 1
+        var (encoder, _) =
+            encoders.removeValue(forKey: session.localIndex)
+            ?? (RepairEncoder(seed: UInt32(truncatingIfNeeded: counter)), 0)
+        guard makeRoom() else { return nil }
+        encoder.adjust(lossPerMille: lossPerMille)
+        let repair = encoder.sent(packet, under: counter)
+        encoders[session.localIndex] = (encoder, taken)
+        return repair
+    }
+
+    /// Forgets the quilt that has been idle longest, most likely one that is over. Where all are busy a newcomer goes without repairs:
+    /// else each would push out another before its window is worth anything.
+    private mutating func makeRoom() -> Bool {
+        guard encoders.count >= Limits.quiltsRepaired, let idle = encoders.min(by: { $0.value.used < $1.value.used })
+        else { return true }
+        guard taken - idle.value.used > Limits.idleQuiltRepairs else { return false }
+        encoders[idle.key] = nil
+        return true
     }
 }
 

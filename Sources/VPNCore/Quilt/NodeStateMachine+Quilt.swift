@@ -116,12 +116,9 @@ extension NodeStateMachine {
         }
         guard let peer = peers[slot], !peer.quilts.isEmpty else { return }
         for (index, making) in peer.quilts.sorted(by: { $0.key < $1.key }) {
-            guard making.deadline <= now else { continue }
-            if let current = peer.ring.current, current.session.localIndex == index {
-                advanceJoins(current, slot: slot, now: now)
-            } else {
-                peers[slot]?.quilts[index]?.isOver = true
-            }
+            let current = peer.ring.current.flatMap { $0.session.localIndex == index ? $0 : nil }
+            guard making.deadline(isCurrent: current != nil) <= now else { continue }
+            if let current { advanceJoins(current, slot: slot, now: now) }
             guard peers[slot]?.quilts[index]?.nextLook ?? now <= now else { continue }
             peers[slot]?.quilts[index]?.nextLook = now + Limits.maintenanceTick
             look(at: index, slot: slot, now: now)

@@ -9,6 +9,8 @@ extension NodeStateMachine {
             peers[slot]?.configuration.quilt != quilt
         else { return }
         peers[slot]?.configuration.quilt = quilt
+        // Nobody makes a session for a wish that was taken back.
+        if quilt?.ways.isEmpty ?? true { peers[slot]?.quiltWanted = nil }
         guard peers[slot]?.ring.current?.summary.role == .initiator else { return }
         renew(slot, now: now)
     }

@@ -24,11 +24,9 @@ struct QuiltMaking {
     /// When to look whether that changed.
     var nextLook: Instant
 
-    /// The session is not sent on any more: what is there goes on, and nothing new is begun.
-    var isOver = false
-
-    var deadline: Instant {
-        isOver ? nextLook : joins.map(\.deadline).min().map { min($0, nextLook) } ?? nextLook
+    /// Where the session is not the one that is sent on, what is there goes on and nothing new is begun.
+    func deadline(isCurrent: Bool) -> Instant {
+        isCurrent ? joins.map(\.deadline).min().map { min($0, nextLook) } ?? nextLook : nextLook
     }
 
     /// The indices that this end gave out.
