@@ -272,7 +272,7 @@ extension NodeStateMachine {
         }
         if path.isSide { return sideFailed(path, circuit, hop, failure, now: now) }
         // A relay that is there owes its word on an EXTEND.
-        blame(path, circuit.request, hop: failure == .noAnswer ? hop - 1 : hop, now: now)
+        if failure != .local { blame(path, circuit.request, hop: failure == .noAnswer ? hop - 1 : hop, now: now) }
         if circuit.successor == path.number, circuit.current != nil {
             endPath(path.number, tells: true, now: now)
             let doublings = min(circuit.failures, 4)
@@ -373,7 +373,7 @@ extension NodeStateMachine {
             guard let path = circuits.paths[number], let hop = path.slots.firstIndex(of: slot) else { continue }
             let session = peers[slot]?.ring.current?.session
             if hop == 0 {
-                if session == nil, path.machine.stage != .entering {
+                if session == nil || peers[slot]?.isDegraded == true, path.machine.stage != .entering {
                     pathFailed(number, hop: 0, .lost, tells: true, now: now)
                 } else if mayCarry(slot) {
                     advance(number, now: now) { $0.entered(now: now) }

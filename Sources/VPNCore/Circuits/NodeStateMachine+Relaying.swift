@@ -45,7 +45,8 @@ extension NodeStateMachine {
         }
         // Guests come over links, by ids that the other end picked: inside a session that this node has as somebody else it
         // answers nobody.
-        guard relay.policy != nil, let outer = peers[place.outer], outer.isDirect, let id = outer.identity,
+        guard relay.policy != nil, let outer = peers[place.outer], outer.isDirect, !outer.isDegraded,
+            let id = outer.identity,
             CircuitID.isPicked(place.id, by: id, for: ownID), !relay.isUsed(place)
         else { return .circuitUnknown }
         return [.s0, .s1].contains(type) ? nil : .circuitForeign
@@ -246,15 +247,17 @@ extension NodeStateMachine {
             var gone: Set<PeerSlot> = []
             for slot in slots {
                 let isThere = peers[slot]?.ring.current != nil
+                // §2: a session of one signature carries no circuit, and none that was there before it.
+                let carries = isThere && peers[slot]?.isDegraded == false
                 for circuit in relay.circuits(of: slot) {
                     if case .linking(slot, _) = circuit.stage {
                         if isThere { open(circuit, now: now) }
-                    } else if !isThere {
+                    } else if !carries {
                         end(circuit, .lost, now: now)
                     }
                 }
                 settlePaths(of: slot, now: now)
-                if !isThere { gone.insert(slot) }
+                if !carries { gone.insert(slot) }
             }
             // Once for all of them: each guest that goes is one of those that are looked at next.
             if guestCount > 0, !gone.isEmpty { retireGuests(of: gone) }

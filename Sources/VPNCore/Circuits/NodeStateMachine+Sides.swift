@@ -184,7 +184,7 @@ extension NodeStateMachine {
     mutating func sideFailed(
         _ path: CircuitPath, _ circuit: OwnCircuit, _ hop: Int, _ failure: CircuitFailure, now: Instant
     ) {
-        blame(path, circuit.request, hop: failure == .noAnswer ? hop - 1 : hop, now: now)
+        if failure != .local { blame(path, circuit.request, hop: failure == .noAnswer ? hop - 1 : hop, now: now) }
         endPath(path.number, tells: true, now: now)
         let pause: TimeSpan
         if path.isProven(now: now) {

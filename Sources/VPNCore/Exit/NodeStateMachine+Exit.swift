@@ -90,6 +90,7 @@ extension NodeStateMachine {
         push(.dataPlane(.fence(slot)))
         guard assign(lease.prefixes, to: slot, now: now) else {
             exit?.pool.giveBack(addresses)
+            emit(.leaseExhausted(slot: slot))
             return nil
         }
         peers[slot]?.exitLease = lease
