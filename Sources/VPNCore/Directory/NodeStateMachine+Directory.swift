@@ -208,8 +208,11 @@ extension NodeStateMachine {
     private mutating func advanceExchange(
         _ id: PeerID, now: Instant, _ step: (inout DirectoryExchange) -> [ExchangeEffect]?
     ) {
-        guard var exchange = directoryTraffic.exchanges[id], let slot = slotsByIdentity[id] else {
-            return drop(.directoryUnasked)
+        guard var exchange = directoryTraffic.exchanges[id] else { return drop(.directoryUnasked) }
+        guard let slot = slotsByIdentity[id] else {
+            // Whoever was asked is gone, and nothing of it is due any more.
+            directoryTraffic.exchanges[id]?.rest(until: now + Limits.exchangeStall)
+            return
         }
         let effects = step(&exchange)
         directoryTraffic.exchanges[id] = exchange
