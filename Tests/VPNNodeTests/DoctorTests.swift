@@ -142,6 +142,25 @@ import VPNCrypto
         expect(examine(scratch), "log.file", .fail, "install -d")
     }
 
+    /// What root runs may be for a daemon that is not root's: it must not be advised to take its files from it.
+    @Test func aDaemonsOwnFilesAreLeftToIt() throws {
+        guard geteuid() == 0 else { return print("SKIPPED: \(Test.current?.name ?? ""): this user is not root") }
+        let scratch = try place()
+        let key = scratch.file("keys/ed25519.key")
+        try FileManager.default.setAttributes([.ownerAccountID: 65534], ofItemAtPath: key)
+        expect(examine(scratch), "keys.file", .warn, "sudo -u '#65534' pqvpn doctor")
+        try FileManager.default.setAttributes([.ownerAccountID: 0], ofItemAtPath: key)
+        #expect(bad(examine(scratch)).isEmpty)
+    }
+
+    @Test func aProfileThatIsThereIsNotMadeAnew() throws {
+        let scratch = try place()
+        try FileManager.default.removeItem(atPath: scratch.file("c.yaml"))
+        try FileManager.default.createDirectory(
+            atPath: scratch.file("c.yaml"), withIntermediateDirectories: false)
+        expect(examine(scratch), "config", .fail, "ls -l \(scratch.file("c.yaml"))")
+    }
+
     @Test func faultsOfTheConfiguration() throws {
         let scratch = try place()
         try configure(scratch) { $0.replacingOccurrences(of: "listen_port", with: "listen_prt") }

@@ -145,6 +145,29 @@ import VPNTesting
         #expect(history.admit(hash(7), issued: 14) == .fresh)
     }
 
+    /// Tokens in use are remembered up to a limit; past it none is taken, rather than one twice.
+    @Test func noTokenIsTakenThatCannotBeRemembered() {
+        let cryptography = RehearsalCryptography(seed: 1)
+        let now = Instant.origin + .seconds(5)
+        var jar = CookieJar(cryptography: cryptography, now: now)
+        let address = ProvenAddress(Endpoint(v4: 1, port: 2))
+        func token(_ number: Int) -> [UInt8] {
+            jar.makeToken(for: address, nonce: (0..<8).map { UInt8(truncatingIfNeeded: number >> ($0 * 8)) }, now: now)
+        }
+        func verdict(_ number: Int, message: UInt64) -> CookieJar.Verdict {
+            jar.check(token(number), from: address, senderIndex: 7, message: message, now: now)
+        }
+        for number in 0..<Limits.spentTokens {
+            if number % 512 == 0 { #expect(verdict(number, message: 1) == .valid(issued: 0, difficulty: 0)) }
+            jar.spend(token(number), for: 1)
+        }
+        #expect(verdict(Limits.spentTokens, message: 1) == .spent)
+        // Those that are remembered serve their messages as before.
+        #expect(verdict(3, message: 1) == .valid(issued: 0, difficulty: 0))
+        #expect(verdict(3, message: 2) == .spent)
+        #expect(jar.check([], from: address, senderIndex: 7, message: 1, now: now) == .invalid)
+    }
+
     @Test func cookiesAreBoundToAddressPortIndexAndTime() {
         let cryptography = RehearsalCryptography(seed: 1)
         var now = Instant.origin + .seconds(5)

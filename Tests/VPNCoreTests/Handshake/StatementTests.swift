@@ -52,6 +52,41 @@ import VPNTesting
         #expect(throws: StatementError.self) { try RevocationStatement(decoding: made.encoded, using: cryptography) }
     }
 
+    /// What a statement is stands in its head, and is said before anything costly is done.
+    @Test func aHeadOfAnotherKindIsNamed() throws {
+        let cryptography = Scenario.cryptography(1, .rehearsal)
+        let (old, _, made) = try rotation(.rehearsal)
+        let revocation = try RevocationStatement.make(signer: old, serial: 7)
+        for (offset, rotationReason, revocationReason) in [
+            (1, "not a rotation", "not a revocation"), (2, "reserved bits are set", "reserved bits are set"),
+            (3, "reserved bits are set", "reserved bits are set"),
+        ] {
+            #expect(throws: StatementError.malformed(rotationReason)) {
+                try RotationStatement(decoding: made.encoded.flipping(offset), using: cryptography)
+            }
+            #expect(throws: StatementError.malformed(revocationReason)) {
+                try RevocationStatement(decoding: revocation.encoded.flipping(offset), using: cryptography)
+            }
+        }
+    }
+
+    /// Texts of a descriptor end where it ends, and are cut at whole characters.
+    @Test func textsOfADescriptorStayWithinIt() throws {
+        let keys = [UInt8](repeating: 1, count: DescriptorLayout.keys.count)
+        let whole = DescriptorLayout.encoded(
+            roles: 0, capacity: 0, notBefore: 1, notAfter: 2, serial: 3, keys: keys, names: ["abc", "", ""],
+            addresses: [])
+        let signatures = [UInt8](repeating: 2, count: DescriptorLayout.signatureSize)
+        #expect(try DescriptorLayout(whole + signatures).names == ["abc", "", ""])
+        // The first name takes all that there is, so that the second one's length would be read from the signatures.
+        let spoilt = Array(whole[..<DescriptorLayout.keys.upperBound]) + [6] + Array("abcdef".utf8)
+        #expect(throws: DescriptorLayout.Malformed(reason: "a text runs past the end")) {
+            try DescriptorLayout(spoilt + signatures)
+        }
+        #expect(DescriptorLayout.cut(String(repeating: "é", count: 40)) == String(repeating: "é", count: 31))
+        #expect(DescriptorLayout.cut(String(repeating: "a", count: 64)) == String(repeating: "a", count: 63))
+    }
+
     /// One signature of two is none, on either side; the two sides do not stand for each other.
     @Test(arguments: Primitives.allCases)
     func bothSidesSignWithBoth(_ primitives: Primitives) throws {
