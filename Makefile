@@ -8,6 +8,7 @@
 # make soak      10,000 sessions, a flood of handshakes, 24 virtual hours and 15 minutes of load; each figure and the page
 # make timing    whether failures take a time that tells something (docs/side-channels.md)
 # make budgets what a packet may cost: no allocation, so many instructions (Benchmarks/budgets.txt); ARGS=--write
+# make mutants JOBS=2  conditions of the protocol taken away one by one, and whether a test notices; an hour and more
 # make deb     a Debian package of what make has built, in .build
 # make formal  the model of the handshake: every run within its bounds, claims and negative controls (docs/formal)
 # make sbom    what the program is made of, as CycloneDX JSON, in .build/sbom.json
@@ -24,7 +25,7 @@ SECONDS = 60
 TARGET ?=
 JOBS ?= 1
 
-.PHONY: all assurance build man demo test check bench budgets coverage formal fuzz sanitize soak timing sbom install deb clean dependencies
+.PHONY: all assurance build man demo test check bench budgets coverage formal fuzz mutants sanitize soak timing sbom install deb clean dependencies
 .DEFAULT_GOAL := build
 
 all: build
@@ -71,6 +72,9 @@ budgets:
 	@scripts/install-dependencies budgets
 	@scripts/budgets $(ARGS)
 
+mutants: dependencies
+	@scripts/mutants --jobs $(JOBS) $(ARGS)
+
 formal:
 	@scripts/formal $(ARGS)
 
@@ -92,4 +96,4 @@ deb: build
 	@scripts/make-deb $(ARGS)
 
 clean:
-	rm -rf .build .build-test .build-bench .build-fuzz .build-thread .build-threads .build-address .build-coverage
+	rm -rf .build .build-test .build-bench .build-fuzz .build-thread .build-threads .build-address .build-coverage .build-mutants
