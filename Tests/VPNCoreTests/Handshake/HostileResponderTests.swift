@@ -80,4 +80,46 @@ extension VirtualHost {
         _ = try scenario.connect([1, 2, 3])
         #expect(!told.isEmpty && told.allSatisfy { $0 >= UInt32(Limits.guestLifetime.seconds) }, "\(told)")
     }
+
+    /// §6: NEED_FULL counts only under the key that S1 carried: nobody else has an initiator show its keys, or begin anew.
+    @Test func whoCannotReadAnS1AsksForNoKeys() throws {
+        let scenario = Scenario(seed: 78)
+        let (network, alice) = (scenario.network, scenario.alice)
+        func s1() -> [[UInt8]] { network.capture.filter { $0.datagram.type == .s1 }.map(\.datagram.bytes) }
+        #expect(network.run(for: .seconds(5)) { !s1().isEmpty })
+        let index = try #require(s1().first).u32(at: 20)
+        for fill: UInt8 in [0, 0xA5] {
+            let bytes = OuterHeader.bytes(
+                .needFull, bodyLength: NeedFull.size - OuterHeader.size, receiverIndex: index, word: 0)
+            network.inject(
+                VirtualDatagram(
+                    bytes: bytes + [UInt8](repeating: fill, count: NeedFull.size - OuterHeader.size),
+                    source: Scenario.bobEndpoint, destination: Scenario.aliceEndpoint))
+        }
+        #expect(scenario.connect(within: .seconds(2)), "\(scenario.describe())")
+        #expect(alice.controlDrops[.needFullUnexpected] == 2)
+        #expect(s1().allSatisfy { $0.u16(at: 18) == S1Message.briefSize })
+    }
+
+    /// Whoever sees an S0 can answer it, as often as he likes: a few of his cookies are tried, each of which costs public-key work.
+    @Test func fewOfManyRetriesAreFollowed() throws {
+        let scenario = Scenario(seed: 79, starting: false)
+        let (network, alice) = (scenario.network, scenario.alice)
+        network.attach(alice)
+        let s0 = try #require(network.capture.first { $0.datagram.type == .s0 }).datagram.bytes
+        let before = alice.jobsRun
+        for number: UInt8 in 0..<40 {
+            let retry = RetryMessage.encoded(
+                offers: Offers(hasAESHardware: true), cookie: [0, 0, 0, 0] + [UInt8](repeating: number, count: 28),
+                salt: [UInt8](repeating: number, count: 16), answering: s0, senderIndex: s0.u32(at: 20),
+                sealingID: scenario.bob.identity.publicKeys.peerID.bytes)
+            for _ in 0..<2 {
+                network.inject(
+                    VirtualDatagram(bytes: retry, source: Scenario.bobEndpoint, destination: Scenario.aliceEndpoint))
+            }
+        }
+        network.run(for: .seconds(1))
+        #expect(alice.jobsRun - before == Limits.retriesKept, "\(scenario.describe())")
+        #expect(alice.controlDrops[.retryUnexpected] == UInt64(80 - Limits.retriesKept))
+    }
 }

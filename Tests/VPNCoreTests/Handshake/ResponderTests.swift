@@ -150,4 +150,27 @@ import VPNTesting
             #expect(KeepaliveMessage(Array(wrong.utf8)) == nil, "\(wrong)")
         }
     }
+
+    /// §4: mac1 is of the responder's id or, from who does not know it, of nobody's. Any other is not for this node.
+    @Test(arguments: [false, true]) func anS0ForSomebodyElseIsNotAnswered(isStealthy: Bool) {
+        var options = Scenario.answering
+        options.isStealthy = isStealthy
+        let scenario = Scenario(seed: 82, bob: options, starting: false)
+        let (network, bob) = (scenario.network, scenario.bob)
+        network.attach(bob)
+        func answers(_ key: MAC1Key) -> Int {
+            let before = network.capture.count { $0.datagram.type == .retry }
+            let s0 = S0Message(
+                offers: Offers(hasAESHardware: true), senderIndex: 9,
+                nonce: [UInt8](repeating: 1, count: S0Message.nonceSize))
+            network.inject(
+                VirtualDatagram(
+                    bytes: s0.encoded(macKey: key), source: Scenario.aliceEndpoint, destination: Scenario.bobEndpoint))
+            network.run(for: .seconds(1))
+            return network.capture.count { $0.datagram.type == .retry } - before
+        }
+        #expect(answers(MAC1Key(responder: scenario.alice.identity.publicKeys.peerID)) == 0)
+        #expect(answers(.unknownResponder) == (isStealthy ? 0 : 1))
+        #expect(answers(MAC1Key(responder: bob.identity.publicKeys.peerID)) == 1)
+    }
 }
