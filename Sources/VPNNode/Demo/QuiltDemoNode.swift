@@ -84,7 +84,16 @@ final class QuiltDemoNode {
     }
 
     /// Sessions since the daemon started.
-    var sessions: Int {
-        (daemon?.errors ?? "").split(separator: "\n").count { $0.contains("session.established") }
+    var sessions: Int { lines(of: "session.established").count }
+
+    /// How many sessions there were; and unless it is one, what the log has of handshakes, sessions and paths, so that it says why.
+    var sessionsText: String {
+        let lines = lines(of: "\"handshake.", "\"session.", "\"path.", "\"quilt.", "\"peer.")
+        return sessions == 1
+            ? "1 handshake on the way" : "\(sessions) handshakes on the way:\n" + lines.joined(separator: "\n")
+    }
+
+    private func lines(of events: String...) -> [Substring] {
+        (daemon?.errors ?? "").split(separator: "\n").filter { line in events.contains { line.contains($0) } }
     }
 }

@@ -74,7 +74,7 @@ final class QuiltStage {
         say(report.aloneText)
         let timeline = try together(&report)
         report.judge()
-        report.check("one session", a.sessions == 1, "\(a.sessions) handshake on the way")
+        report.check("one session", a.sessions == 1, a.sessionsText)
         if let plot { try draw(timeline, to: plot, &report) }
         say(report.quiltText)
         say(report.checksText)
