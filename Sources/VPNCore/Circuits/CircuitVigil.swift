@@ -31,7 +31,7 @@ struct CircuitVigil {
         now: Instant, heard: Instant, used: Instant, roundTrip: TimeSpan?, random: UInt8
     ) -> Step {
         guard now >= due else { return .wait }
-        if asked > 0, heard >= askedFirst { (asked, doubted) = (0, nil) }
+        if heard >= askedFirst { (asked, doubted) = (0, nil) }
         let patience =
             roundTrip.map { min(max(Limits.vigilAnswer, $0 * 3), Limits.vigilLongestAnswer) }
             ?? Limits.vigilLongestAnswer

@@ -40,7 +40,7 @@ extension NodeStateMachine {
     @discardableResult
     public mutating func closeCircuit(_ number: OwnCircuit.Number, now: Instant) -> Bool {
         guard let circuit = circuits.all[number] else { return false }
-        remove(circuit, tells: true, now: now)
+        remove(circuit, now: now)
         emit(.circuit(.closed(number, name: circuit.request.name)))
         return true
     }
@@ -49,17 +49,20 @@ extension NodeStateMachine {
     /// one is being built already.
     @discardableResult
     public mutating func replaceCircuit(_ number: OwnCircuit.Number, now: Instant) -> Bool {
-        guard let circuit = circuits.all[number], circuit.current != nil, circuit.successor == nil,
+        guard let circuit = circuits.all[number], circuit.successor == nil,
             circuit.request.hops.count > 1
         else { return false }
-        circuits.all[number]?.replaceAt = nil
-        startPath(of: number, now: now)
-        return true
+        // Whoever it begins with may not be known at the moment.
+        let isStarted = startPath(of: number, now: now)
+        circuits.all[number]?.replaceAt = isStarted ? nil : now + Limits.retryPauseMaximum
+        return isStarted
     }
 
     private func refusal(of request: CircuitRequest) -> CircuitRefusal? {
         let hops = request.hops
         guard (1...Limits.circuitHops).contains(hops.count) else { return .length }
+        // Paths after the first are drawn by the wish.
+        guard request.wish.map({ $0.hops == hops.count }) ?? true else { return .length }
         guard circuits.all.count < Limits.ownCircuits else { return .tooMany }
         guard !circuits.all.values.contains(where: { $0.request.name == request.name }) else { return .name }
         guard !hops.contains(ownID), zip(hops, hops.dropFirst()).allSatisfy({ $0 != $1 }),
@@ -88,10 +91,12 @@ extension NodeStateMachine {
 
     // MARK: - Paths
 
-    private mutating func startPath(of number: OwnCircuit.Number, now: Instant) {
-        guard let circuit = circuits.all[number] else { return }
+    /// False where the first hop is nobody who can be met.
+    @discardableResult
+    private mutating func startPath(of number: OwnCircuit.Number, now: Instant) -> Bool {
+        guard let circuit = circuits.all[number] else { return false }
         let hops = nextHops(of: circuit, now: now)
-        guard let entry = directSlot(of: hops[0]) else { return }
+        guard let entry = directSlot(of: hops[0]) else { return false }
         let firstWords = firstWords(hops, circuit.request, now: now)
         var path = CircuitPath(
             number: circuits.freshNumber(), circuit: number, hops: hops,
@@ -100,6 +105,7 @@ extension NodeStateMachine {
         circuits.paths[path.number] = path
         circuits.all[number]?.successor = path.number
         begin(path, now: now)
+        return true
     }
 
     /// Takes the first step of a path that is in the tables.
@@ -140,7 +146,7 @@ extension NodeStateMachine {
         case .ready where path.isSide: sideReady(path, circuit, now: now)
         case .ready: ready(path, circuit, now: now)
         case .failed(let failure, let hop): failed(path, circuit, hop, failure, now: now)
-        case .drained: endPath(number, tells: true, now: now)
+        case .drained: endPath(number, now: now)
         }
     }
 
@@ -171,9 +177,9 @@ extension NodeStateMachine {
     mutating func hopIdentified(
         _ signer: (any IdentitySigner)?, path number: CircuitPath.Number, hop: Int, now: Instant
     ) {
-        guard let path = circuits.paths[number], let circuit = circuits.all[path.circuit],
-            path.machine.stage == .identifying(hop: hop), path.slots.count == hop
-        else { return }
+        // A path that fails meanwhile is gone.
+        guard let path = circuits.paths[number], let circuit = circuits.all[path.circuit] else { return }
+        assert(path.machine.stage == .identifying(hop: hop) && path.slots.count == hop)
         if let signer {
             if hop == path.hops.count - 1 {
                 peers[circuit.destination]?.place = .hop(signer)
@@ -265,7 +271,7 @@ extension NodeStateMachine {
         _ path: CircuitPath, _ circuit: OwnCircuit, _ hop: Int, _ failure: CircuitFailure, now: Instant
     ) {
         let name = circuit.request.name
-        if circuit.draining.contains(path.number) { return endPath(path.number, tells: true, now: now) }
+        if circuit.draining.contains(path.number) { return endPath(path.number, now: now) }
         if !path.isProven(now: now) {
             circuits.paths[path.number]?.usedSince = nil
             if hop > 0, failure != .local { note(path, circuit.request, lasted: false) }
@@ -274,7 +280,7 @@ extension NodeStateMachine {
         // A relay that is there owes its word on an EXTEND.
         if failure != .local { blame(path, circuit.request, hop: failure == .noAnswer ? hop - 1 : hop, now: now) }
         if circuit.successor == path.number, circuit.current != nil {
-            endPath(path.number, tells: true, now: now)
+            endPath(path.number, now: now)
             let doublings = min(circuit.failures, 4)
             // One that is to take a lost path's place is wanted now, one before the end of a path is not.
             let isLost = circuit.current.flatMap { circuits.paths[$0]?.machine.stage } == .over
@@ -285,16 +291,16 @@ extension NodeStateMachine {
             emit(.circuit(.replacementFailed(circuit.number, name: name, hop: hop, failure, retryIn: pause)))
             return endIfLost(circuit.number, hop, failure, now: now)
         }
-        if circuit.current == path.number, hasOtherPath(circuit, but: path) {
+        if hasOtherPath(circuit, but: path) {
             // Its session goes on by the others, until another path has taken this one's place.
             let losses = path.isProven(now: now) ? 0 : circuit.losses
             let pause = self.pause(afterLosses: losses)
             circuits.all[circuit.number]?.losses = path.isProven(now: now) ? 0 : losses + 1
             emit(.circuit(.pathLost(circuit.number, name: name, hop: hop, failure, retryIn: pause)))
-            if circuit.successor == nil { circuits.all[circuit.number]?.replaceAt = now + pause }
+            circuits.all[circuit.number]?.replaceAt = now + pause
             return
         }
-        remove(circuit, tells: true, now: now)
+        remove(circuit, now: now)
         emit(.circuit(.failed(circuit.number, name: name, hop: hop, failure)))
     }
 
@@ -303,15 +309,15 @@ extension NodeStateMachine {
         guard let circuit = circuits.all[number], circuit.successor == nil, let current = circuit.current,
             circuits.paths[current]?.machine.stage == .over, carryingPlaces(circuit).isEmpty
         else { return }
-        remove(circuit, tells: true, now: now)
+        remove(circuit, now: now)
         emit(.circuit(.failed(number, name: circuit.request.name, hop: hop, failure)))
     }
 
     /// Forgets a circuit. The goodbye in its innermost session goes all the way, the END at its beginning clears the way up.
-    mutating func remove(_ circuit: OwnCircuit, tells: Bool, now: Instant) {
+    mutating func remove(_ circuit: OwnCircuit, now: Instant) {
         let isNested = circuit.request.hops.count > 1
         if isNested { sayGoodbye(to: circuit.destination, .closedHere, now: now) }
-        for path in circuits.all[circuit.number]?.paths ?? [] { endPath(path, tells: tells, now: now) }
+        for path in circuits.all[circuit.number]?.paths ?? [] { endPath(path, now: now) }
         circuits.all[circuit.number] = nil
         if isNested { erase(circuit.destination) }
     }
@@ -321,12 +327,11 @@ extension NodeStateMachine {
         for number in circuits.all.keys.sorted() { closeCircuit(number, now: now) }
     }
 
-    mutating func endPath(_ number: CircuitPath.Number, tells: Bool, now: Instant) {
+    mutating func endPath(_ number: CircuitPath.Number, now: Instant) {
         guard let path = circuits.paths.removeValue(forKey: number), var circuit = circuits.all[path.circuit] else {
             return
         }
         if path.isProven(now: now) { note(path, circuit.request, lasted: true) }
-        if circuit.current == number { circuit.current = nil }
         if circuit.successor == number { circuit.successor = nil }
         circuit.draining.removeAll { $0 == number }
         circuit.sides.removeAll { $0 == number }
@@ -347,7 +352,7 @@ extension NodeStateMachine {
                 erase(slot)
             }
         }
-        if tells, !path.isTold, let first = path.places.first {
+        if !path.isTold, let first = path.places.first {
             // One END is enough: each relay hands it on.
             say(.end, EndMessage(id: first.id, reason: .closed).encoded, to: first.outer, now: now)
         }

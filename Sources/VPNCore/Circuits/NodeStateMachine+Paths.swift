@@ -51,7 +51,7 @@ extension NodeStateMachine {
                 return try selection.path(wish, guards: preferred, using: &random)
             } catch {
                 // Guards of the exit's own operator or network lead nowhere: another one, as long as the day has some.
-                guard error.position == .entry, !preferred.isEmpty, !isResting(among: usable, unix),
+                guard error.position == .entry, !isResting(among: usable, unix),
                     let id = selection.newGuard(wish, besides: guards.ids, using: &random),
                     guards.add(id, usable: usable, unix: unix, using: &random)
                 else {
@@ -81,7 +81,7 @@ extension NodeStateMachine {
     mutating func nextHops(of circuit: OwnCircuit, now: Instant) -> [PeerID] {
         let current = circuit.current.flatMap { circuits.paths[$0] }
         let hops = current?.hops ?? circuit.request.hops
-        guard let wish = circuit.request.wish, let current, hops.count > 1 else { return hops }
+        guard let wish = circuit.request.wish, let current else { return hops }
         // A path that is lost while others carry may have lost its guard.
         if current.machine.stage == .over, let others = otherHops(of: circuit, besides: circuit.sides, now: now) {
             return others
@@ -115,9 +115,7 @@ extension NodeStateMachine {
     mutating func blame(_ path: CircuitPath, _ request: CircuitRequest, hop: Int, now: Instant) {
         guard let wish = request.wish else { return }
         if hop == 0 {
-            let before = guards
             guards.failed(path.hops[0], unix: unixSeconds(now))
-            if guards != before { emit(.guardsChanged(guards)) }
             return
         }
         for place in [hop, hop - 1] where place > 0 && path.hops.indices.contains(place) {

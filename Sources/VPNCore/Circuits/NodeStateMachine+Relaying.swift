@@ -105,7 +105,7 @@ extension NodeStateMachine {
             return
         }
         guard relay.policy != nil, !held.summary.isDegraded,
-            CircuitID.isPicked(message.id, by: held.summary.peer, for: ownID), !relay.isUsed(place),
+            CircuitID.isPicked(message.id, by: held.summary.peer, for: ownID),
             mayExtend(to: target, from: slot)
         else { return refuse(message.id, .refused, .circuitRefused, slot: slot, now: now) }
         let origin = peer.isGuest ? peer.carrier?.place?.outer : nil
@@ -236,7 +236,7 @@ extension NodeStateMachine {
 
     /// Circuits may hang on what becomes of this peer's session: looked at with the next timeout, at once.
     mutating func touch(_ slot: PeerSlot) {
-        guard relay.policy != nil || !circuits.isEmpty || peers[slot]?.isGuest == true else { return }
+        guard relay.policy != nil || !circuits.isEmpty else { return }
         touched.insert(slot)
     }
 

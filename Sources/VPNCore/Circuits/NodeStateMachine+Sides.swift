@@ -22,7 +22,7 @@ extension NodeStateMachine {
     }
 
     private mutating func buildSides(of number: OwnCircuit.Number, now: Instant) {
-        guard let circuit = circuits.all[number], let quilt = circuit.request.quilt, circuit.current != nil else {
+        guard let circuit = circuits.all[number], let quilt = circuit.request.quilt else {
             return
         }
         let staying = circuit.sides.count { circuits.paths[$0]?.isLeaving == false }
@@ -128,7 +128,7 @@ extension NodeStateMachine {
     /// A patch that is a path of this node's came, or went.
     mutating func pathChanged(_ place: CircuitPlace, _ state: PatchState, now: Instant) {
         guard let origin = circuits.origins[place], let path = circuits.paths[origin.path],
-            path.places.last == place, let circuit = circuits.all[path.circuit]
+            let circuit = circuits.all[path.circuit]
         else { return }
         switch state {
         case .up:
@@ -185,7 +185,7 @@ extension NodeStateMachine {
         _ path: CircuitPath, _ circuit: OwnCircuit, _ hop: Int, _ failure: CircuitFailure, now: Instant
     ) {
         if failure != .local { blame(path, circuit.request, hop: failure == .noAnswer ? hop - 1 : hop, now: now) }
-        endPath(path.number, tells: true, now: now)
+        endPath(path.number, now: now)
         let pause: TimeSpan
         if path.isProven(now: now) {
             circuits.all[circuit.number]?.sideLosses = 0

@@ -36,7 +36,7 @@ enum LeaseProgress {
 extension NodeStateMachine {
     /// The circuit carries packets: time to ask what its end has for us.
     mutating func askForLease(_ number: OwnCircuit.Number, now: Instant) {
-        guard let circuit = circuits.all[number], circuit.request.wantsLease, circuit.lease == nil else { return }
+        guard let circuit = circuits.all[number], circuit.request.wantsLease else { return }
         circuits.all[number]?.lease = .asking(repeats: 0, since: now)
         say(.configRequest, ExitLeaseMessage.request, to: circuit.destination, now: now)
     }
@@ -68,7 +68,7 @@ extension NodeStateMachine {
 
     /// The exit knows nothing of the addresses that this node uses: whoever wants the circuit builds another.
     private mutating func leaseLost(_ circuit: OwnCircuit, now: Instant) {
-        remove(circuit, tells: true, now: now)
+        remove(circuit, now: now)
         emit(
             .circuit(
                 .failed(circuit.number, name: circuit.request.name, hop: circuit.request.hops.count - 1, .lost)))
@@ -77,7 +77,7 @@ extension NodeStateMachine {
     /// The exit's answer, or what somebody would like to be taken for one.
     mutating func receive(lease payload: [UInt8], _ held: HeldSession, slot: PeerSlot, now: Instant) {
         guard let circuit = circuits.all.values.first(where: { $0.destination == slot && $0.request.wantsLease }),
-            peers[slot]?.isHop == true, let progress = circuit.lease, let message = ExitLeaseMessage(payload)
+            let progress = circuit.lease, let message = ExitLeaseMessage(payload)
         else { return sessionViolated(held.session, now: now) }
         let (number, name) = (circuit.number, circuit.request.name)
         switch (progress, message) {
