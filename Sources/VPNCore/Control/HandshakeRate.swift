@@ -65,7 +65,7 @@ struct HandshakeRate {
         if links.count >= Limits.ratedPrefixes {
             links = links.filter { now.since($0.value.times.last ?? .origin) < Self.window }
         }
-        if !link.times.isEmpty { links[place.outer] = link }
+        links[place.outer] = link
         return isAdmitted
     }
 

@@ -29,8 +29,6 @@ struct InitiatorStateMachine {
         var puzzleSolution: [UInt8]?
         var datagrams: [[UInt8]] = []
         var reassembly: S2Reassembly?
-        var isOpening = false
-        var askedForFull = false
     }
 
     private enum Stage {
@@ -177,7 +175,6 @@ struct InitiatorStateMachine {
             guard let ephemerals = exchanges[position].ephemerals,
                 fragment.isAuthentic(under: ephemerals.fragmentKey)
             else { continue }
-            guard !exchanges[position].isOpening else { return [.drop(.fragmentDuplicate)] }
             var parts = exchanges[position].reassembly ?? S2Reassembly(fragment)
             guard parts.add(fragment) else { return [.drop(.fragmentDuplicate)] }
             // The first fragment shows that the responder has S1 whole: what is still missing is asked for as eagerly as
@@ -191,7 +188,6 @@ struct InitiatorStateMachine {
                 exchanges[position].reassembly = nil
                 return [.drop(.s2Malformed)]
             }
-            exchanges[position].isOpening = true
             return [
                 .run(
                     .openS2(
@@ -207,12 +203,11 @@ struct InitiatorStateMachine {
     mutating func receive(needFull datagram: [UInt8], now: Instant) -> [InitiatorEffect] {
         for position in exchanges.indices {
             guard let ephemerals = exchanges[position].ephemerals, exchanges[position].kind == .brief,
-                !exchanges[position].askedForFull, NeedFull.isAuthentic(datagram, key: ephemerals.needFullKey)
+                NeedFull.isAuthentic(datagram, key: ephemerals.needFullKey)
             else { continue }
             kind = .full
             // A token is good for one message only, and that one is spent.
             guard exchanges[position].cookie[0] & 0x80 == 0 else { return [.restart] }
-            exchanges[position].askedForFull = true
             exchanges[position].kind = .full
             exchanges[position].ephemerals = nil
             exchanges[position].datagrams = []
@@ -272,8 +267,8 @@ struct InitiatorStateMachine {
             return (reassembly?.missing ?? Array(0..<8)).map { infoRequest($0, cookie: cookie) }
         case .exchanging:
             return exchanges.flatMap { exchange -> [InitiatorEffect] in
-                guard !exchange.isOpening else { return [] }
-                // Once a fragment of S2 came, the responder has S1 whole, and answers fragment i with fragment i (§5).
+                // Once a fragment of S2 came, the responder has S1 whole, and answers fragment i with fragment i (§5). Of one that is
+                // here whole, and being opened, nothing is missing.
                 let wanted = exchange.reassembly?.missing ?? Array(exchange.datagrams.indices)
                 return wanted.filter { $0 < exchange.datagrams.count }.map { .transmit(exchange.datagrams[$0]) }
             }
@@ -346,7 +341,6 @@ struct InitiatorStateMachine {
         case .failure(let failure):
             // Bad input never aborts a pending handshake (§6): collect anew.
             for position in exchanges.indices where exchanges[position].ephemerals === request.ephemerals {
-                exchanges[position].isOpening = false
                 exchanges[position].reassembly = nil
             }
             return [.refused(failure)]

@@ -49,11 +49,9 @@ extension NodeStateMachine {
         guard keys != nil || trust.policy.trustsOnFirstUse || peer.configuration.isBootstrap else { return }
         peer.retry = nil
         // Where the first patch is down, another one still goes there. What an earlier attempt went by may be no way by now.
-        if peer.isDirect {
-            peer.calling = livePatch(peer).flatMap { $0.patch == 0 ? nil : $0.carrier }
-            // It is good for the address that it was given to.
-            if peer.calling != nil { peer.token = nil }
-        }
+        peer.calling = livePatch(peer).flatMap { $0.patch == 0 ? nil : $0.carrier }
+        // It is good for the address that it was given to.
+        if peer.calling != nil { peer.token = nil }
         let index = freshIndex(for: .initiation(slot))
         peer.initiation = InitiatorStateMachine(
             signer: signer, cryptography: cryptography, offers: parameters.offers, mtu: parameters.mtu,
@@ -134,6 +132,14 @@ extension NodeStateMachine {
             let index = freshIndex(for: .initiation(slot))
             advanceInitiation(slot, now: now) { $0.begin(token: nil, index: index, now: now) }
         case .established(let opened, let responder, let index):
+            // Of an identity that was not known when the call began, no change of trust since was told to this entry.
+            if peer.identity == nil, let refusal = trust.judge(responder: responder, expected: nil) {
+                drop(.untrusted)
+                emit(
+                    .identityRefused(
+                        HandshakeID(index), responder.peerID, refusal, carrier, expected: nil, peerName: peer.name))
+                return giveUp(slot, now: now)
+            }
             installInitiated(opened, responder: responder, index: index, slot: slot, machine: machine, now: now)
         }
     }
@@ -146,7 +152,8 @@ extension NodeStateMachine {
         var refusal = trust.judge(responder: descriptor.keys, expected: peer.identity)
         if refusal == nil, let claimant {
             if peer.configuration.isBootstrap { return yield(slot, to: claimant, at: carrier, now: now) }
-            refusal = .identityChanged
+            // One that came by itself may be at two addresses: it gives way to this call where that shows it to be the same one.
+            if peers[claimant]?.isConfigured == true { refusal = .identityChanged }
         }
         if let refusal {
             drop(.untrusted)
@@ -167,19 +174,21 @@ extension NodeStateMachine {
     /// Another entry that has this identity, or is about to.
     private func claimant(of id: PeerID, but slot: PeerSlot) -> PeerSlot? {
         if let bound = slotsByIdentity[id] { return bound == slot ? nil : bound }
-        return peers.slot { $0.slot != slot && $0.initiation?.responder?.peerID == id }
+        return peers.slot { $0.slot != slot && $0.isDirect && $0.initiation?.responder?.peerID == id }
     }
 
     /// Behind a bootstrap entry sits a peer that this node knows as another entry: that one has the rights, and is called.
     private mutating func yield(_ slot: PeerSlot, to claimant: PeerSlot, at carrier: Carrier, now: Instant) {
         abandonInitiation(slot)
         peers[slot]?.failures = 0
-        guard let peer = peers[claimant], peer.ring.isEmpty, peer.initiation == nil else { return }
-        if peer.configuration.endpoint == nil, case .udp(let endpoint) = carrier {
+        guard let peer = peers[claimant] else { return }
+        let isIdle = peer.ring.isEmpty && peer.initiation == nil
+        // Where it is called when what it has now is over.
+        if peer.configuration.endpoint == nil, peer.isConfigured || isIdle, case .udp(let endpoint) = carrier {
             peers[claimant]?.configuration.endpoint = endpoint
-            peers[claimant]?.carrier = carrier
+            if isIdle { peers[claimant]?.carrier = carrier }
         }
-        initiate(claimant, now: now)
+        if isIdle { initiate(claimant, now: now) }
     }
 
     /// Ends the attempt; the next one comes after a pause that doubles up to two minutes.
@@ -187,7 +196,7 @@ extension NodeStateMachine {
         guard var peer = peers[slot], let machine = peer.initiation else { return }
         indices[machine.index] = nil
         peer.initiation = nil
-        if peer.isDirect { peer.calling = nil }
+        peer.calling = nil
         peer.failures += 1
         peer.pendingPin = nil
         let doublings = min(peer.failures - 1, 5)

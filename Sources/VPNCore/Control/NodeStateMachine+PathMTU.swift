@@ -7,8 +7,11 @@ extension NodeStateMachine {
     mutating func searchPath(_ slot: PeerSlot, over carrier: Carrier, peerMTU: Int, now: Instant) {
         let room = carrier.place.map { self.room(on: $0) - Limits.layerOverhead } ?? Int.max
         let ceiling = min(Int(parameters.mtu), peerMTU, room)
-        // A peer that takes no packets of any use is its own affair.
-        guard ceiling >= Limits.smallestInnerMTU else { return }
+        // A peer that takes no packets of any use is its own affair; nobody asks about the way to where it was, either.
+        guard ceiling >= Limits.smallestInnerMTU else {
+            peers[slot]?.path = nil
+            return
+        }
         if let path = peers[slot]?.path, path.search.ceiling == ceiling, path.leads(over: carrier) {
             peers[slot]?.path?.carrier = carrier
             return

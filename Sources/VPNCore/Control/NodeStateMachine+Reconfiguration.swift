@@ -25,8 +25,8 @@ extension NodeStateMachine {
             peers[slot]?.configuration.allowedIPs = new.allowedIPs
             peers[slot]?.configuration.keepaliveSeconds = new.keepaliveSeconds
             if moved.contains(peer.name) {
-                move(slot, to: new.endpoint)
-                called.append(slot)
+                move(slot, to: new.endpoint, now: now)
+                if new.endpoint != nil { called.append(slot) }
             }
         }
         // Before the newcomers: theirs may be the networks, and the identities, of those who go.
@@ -54,7 +54,7 @@ extension NodeStateMachine {
 
     /// The operator's word goes before what was learnt: what is sent goes there at once, and comes back by the usual proof
     /// if the peer goes on speaking from where it was.
-    private mutating func move(_ slot: PeerSlot, to endpoint: Endpoint?) {
+    private mutating func move(_ slot: PeerSlot, to endpoint: Endpoint?, now: Instant) {
         peers[slot]?.configuration.endpoint = endpoint
         guard let peer = peers[slot] else { return }
         let isElsewhere = endpoint.map { .udp($0) != peer.carrier?.fromAnyAddress } ?? true
@@ -68,11 +68,14 @@ extension NodeStateMachine {
             if peer.ring.isEmpty { peers[slot]?.carrier = nil }
             return
         }
-        peers[slot]?.carrier = .udp(endpoint)
-        if peer.ring.current != nil { push(.dataPlane(.move(slot, .udp(endpoint)))) }
+        if peer.ring.current == nil {
+            peers[slot]?.carrier = .udp(endpoint)
+        } else {
+            send(slot, over: .udp(endpoint), now: now)
+        }
     }
 
-    private mutating func remove(_ slot: PeerSlot, now: Instant) {
+    mutating func remove(_ slot: PeerSlot, now: Instant) {
         sayGoodbye(to: slot, .peerRemoved, now: now)
         forgetAnswers(for: slot)
         erase(slot)
@@ -98,6 +101,7 @@ extension NodeStateMachine {
         peers[slot]?.pendingPin = nil
         peers[slot]?.token = nil
         peers[slot]?.chain = PresharedChain()
+        peers[slot]?.association = nil
         peers[slot]?.identity = nil
         slotsByIdentity[identity] = nil
     }

@@ -100,7 +100,7 @@ extension NodeStateMachine {
     }
 
     /// Everything goes over another carrier from now on.
-    private mutating func send(_ slot: PeerSlot, over carrier: Carrier, now: Instant) {
+    mutating func send(_ slot: PeerSlot, over carrier: Carrier, now: Instant) {
         peers[slot]?.carrier = carrier
         push(.dataPlane(.move(slot, carrier)))
         moveFirstPatch(slot, to: carrier)

@@ -29,7 +29,13 @@ extension NodeStateMachine {
         peer.suspected = nil
         if peer.isDirect { peer.chain.replace(opened.usedKey, by: opened.secrets.nextKey, now: now) }
         peers[slot] = peer
-        if peer.isDirect { bind(slot, to: responder.peerID) }
+        var passing: PeerSlot?
+        if peer.isDirect {
+            passing = slotsByIdentity[responder.peerID].flatMap {
+                $0 != slot && peers[$0]?.isConfigured == false ? $0 : nil
+            }
+            bind(slot, to: responder.peerID)
+        }
         let session = makeSession(
             opened.secrets, slot: slot, localIndex: index, remoteIndex: opened.senderIndex, role: .initiator,
             carrier: carrier, now: now)
@@ -54,6 +60,8 @@ extension NodeStateMachine {
         }
         emit(.sessionEstablished(summary))
         sendKeepalive(slot, on: held, now: now)
+        // Somebody who had called by himself, and from elsewhere: the same one, as this session shows.
+        if let passing { remove(passing, now: now) }
     }
 
     /// The responder's session: receives at once, sends only after its first valid DATA. False where a `next` younger
@@ -188,6 +196,7 @@ extension NodeStateMachine {
         held.confirmed = now
         if ring.isCrossed(by: held, now: now), !ring.keepsCurrent(over: held, ownID: ownID, now: now) {
             held.replaced = nil
+            if held.summary.role == .initiator { renewals.restore(held.renew) }
             peers[slot]?.ring.previous.remove(at: place)
             peers[slot]?.carrier = held.summary.carrier
             makeCurrent(held, slot: slot, carrier: held.summary.carrier, now: now)

@@ -62,6 +62,8 @@ extension NodeStateMachine {
     private mutating func replaceIdentity(of slot: PeerSlot, by id: PeerID, now: Instant) {
         guard let old = peers[slot] else { return }
         endTrust(in: slot, .unpinned)
+        // Whoever is being answered with this entry's rights has them no more.
+        forgetAnswers(for: slot)
         unbind(slot)
         // The new identity may have come by itself before it had a name.
         if let passing = slotsByIdentity[id] { endTrust(in: passing, .unpinned) }
@@ -90,6 +92,7 @@ extension NodeStateMachine {
         peers[slot]?.isDown = false
         peers[slot]?.move = nil
         peers[slot]?.chain = PresharedChain()
+        peers[slot]?.association = nil
         peers[slot]?.carrier = peer.configuration.endpoint.map { .udp($0) }
         forgetIfIdle(slot)
     }

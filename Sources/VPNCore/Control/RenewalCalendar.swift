@@ -35,6 +35,9 @@ struct RenewalCalendar {
         planned[second] = count > 1 ? count - 1 : nil
     }
 
+    /// A session whose renewal was cancelled is renewed at its time after all.
+    mutating func restore(_ renewal: Instant) { planned[Self.second(renewal), default: 0] += 1 }
+
     /// Seconds for which something is planned, past ones included until they are in the way.
     var count: Int { planned.count }
 
