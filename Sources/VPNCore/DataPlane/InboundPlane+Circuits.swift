@@ -77,6 +77,10 @@ extension InboundPlane {
             }
         }
         let opened = session.withObject { $0.open(&buffer, datagram: datagram, header: header, now: now) }
+        // The datagrams around it are of another session, and may be of a quilt, whose flags say nothing here.
+        let outer = weave
+        weave = -1
+        defer { weave = outer }
         var verdict =
             entry.isQuilted
             ? patchVerdict(on: opened, of: session, by: Int(entry.patch), datagram, &buffer, now)
@@ -94,10 +98,7 @@ extension InboundPlane {
         guard let weave = quilts[session.withObject({ $0.localIndex })] else {
             return verdict(on: opened, of: session, &buffer, now)
         }
-        // The datagrams around it are of another session, and may be of another quilt.
-        let outer = self.weave
         self.weave = weave
-        defer { self.weave = outer }
         note(opened, bytes: datagram.count, weave: weave, patch: patch, now)
         return verdict(on: opened, of: session, weave: weave, patch: patch, &buffer, now)
     }

@@ -42,13 +42,13 @@ enum DirectoryMessage: Equatable {
 
     /// How many bytes a piece of a whole has; nil where there is no such piece.
     static func chunk(_ index: Int, of total: Int) -> Int? {
-        guard total > 0, total <= DescriptorLayout.largest, index >= 0, index * pieceSize < total else { return nil }
+        guard total <= DescriptorLayout.largest, index >= 0, index * pieceSize < total else { return nil }
         return min(pieceSize, total - index * pieceSize)
     }
 
     /// Nil for anything that is not exactly such a message.
     init?(_ bytes: [UInt8]) {
-        guard bytes.count >= 12, bytes.count <= Self.pieceHeader + Self.pieceSize else { return nil }
+        guard bytes.count >= Self.listHeader else { return nil }
         switch bytes[0] {
         case 0, 1:
             // A list begins above a prefix; bit 0 says that there is one.

@@ -92,8 +92,11 @@ extension NodeStateMachine {
         }
         if !isAsked, directoryTraffic.nextSearch <= now { searchRelay(now: now) }
         for (id, exchange) in directoryTraffic.exchanges where !isAskable(id) {
-            if exchange.isActive { directoryTraffic.exchanges[id]?.rest(until: now + Limits.exchangeStall) }
-            if exchange.deadline <= now { directoryTraffic.exchanges[id] = nil }
+            if exchange.isActive {
+                directoryTraffic.exchanges[id]?.rest(until: now + Limits.exchangeStall)
+            } else if exchange.deadline <= now {
+                directoryTraffic.exchanges[id] = nil
+            }
         }
     }
 
@@ -108,11 +111,16 @@ extension NodeStateMachine {
     private mutating func searchRelay(now: Instant) {
         directoryTraffic.nextSearch = now + Limits.directorySearch
         let known = directory.entries.values.filter { $0.source == .imported && trust.bar($0.id) == nil }.map(\.id)
-        let waiting = known.filter { (directoryTraffic.exchanges[$0]?.deadline ?? now) <= now }.sorted()
+        // Who is met already, and speaks of no relays, and who is being called are not in the way of others.
+        let waiting = known.filter { id in
+            let peer = slotsByIdentity[id].flatMap { peers[$0] }
+            return (directoryTraffic.exchanges[id]?.deadline ?? now) <= now && peer?.ring.current == nil
+                && peer?.initiation == nil
+        }.sorted()
         guard !waiting.isEmpty else { return }
         let first = guards.guards.map(\.id).first { waiting.contains($0) }
         let chosen = first ?? waiting[Int(random(below: UInt64(waiting.count)))]
-        guard let slot = directSlot(of: chosen), peers[slot]?.ring.current == nil else { return }
+        guard let slot = directSlot(of: chosen) else { return }
         initiate(slot, now: now)
     }
 

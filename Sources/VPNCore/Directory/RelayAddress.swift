@@ -26,8 +26,7 @@ enum RelayAddress {
         guard let colon = text.lastIndex(of: ":") else { return nil }
         var host = text[..<colon]
         let digits = text[text.index(after: colon)...]
-        guard (1...5).contains(digits.utf8.count), digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
-            digits.first != "0", let port = UInt16(digits)
+        guard digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), digits.first != "0", let port = UInt16(digits)
         else { return nil }
         if host.first == "[" {
             guard host.last == "]" else { return nil }
