@@ -52,7 +52,6 @@ extension InboundPlane {
         let counter = buffer.load(UInt64.self, at: header + 8)
         guard frame.type == .ip else {
             pass(counter, patch, weave, now)
-            if weaves[weave]!.resequencer.hasPackets { release(weave) }
             if let outcome = reflex(frame, weave: weave, patch: patch, buffer, now) {
                 return InboundVerdict(outcome: outcome, hasNews: confirmed(session))
             }
@@ -76,10 +75,11 @@ extension InboundPlane {
         return verdict
     }
 
-    /// Something came that was no packet. That it is known costs no other quilt anything: at worst a packet waits for it.
+    /// Something came that is no packet for the interface: those that waited for it alone go. That it is known costs no other quilt anything: at worst a packet waits for it.
     private mutating func pass(_ counter: UInt64, _ patch: Int, _ weave: Int, _ now: Instant) {
         if weaves[weave]!.resequencer.lacksCells(for: counter) { _ = equip(weave, now) }
         weaves[weave]!.resequencer.pass(counter, on: patch, now: now)
+        if weaves[weave]!.resequencer.hasPackets { release(weave) }
     }
 
     /// Out with a packet, or into a cell.
@@ -147,9 +147,9 @@ extension InboundPlane {
         return weaves[place]?.resequencer.giveBack() ?? []
     }
 
-    /// Whether a quilt has cells that nothing has waited in for a while: since when they are idle.
+    /// Since when the cells of a quilt are idle; nil where something waits in them.
     private mutating func idleSince(_ place: Int) -> Instant? {
-        guard equipped.contains(place), weaves[place]?.resequencer.waitingSince == nil else { return nil }
+        guard weaves[place]?.resequencer.waitingSince == nil else { return nil }
         return weaves[place]?.heldAt
     }
 

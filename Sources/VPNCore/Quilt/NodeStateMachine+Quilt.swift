@@ -284,7 +284,8 @@ extension NodeStateMachine {
         quilt.withState {
             $0.join(way.patch, way.carrier, remoteIndex: way.remoteIndex, mtu: way.mtu, now: now)
         }
-        push(.dataPlane(.quilt(quilt)))
+        // Probes would keep one that gave way meanwhile from its end.
+        if peers[slot]?.ring.current?.session === quilt.session { push(.dataPlane(.quilt(quilt))) }
         limitPackets(slot)
         look(at: quilt.session.localIndex, slot: slot, now: now)
     }

@@ -13,7 +13,6 @@ struct PatchEstimator: Sendable {
 
     /// What the last report that was believed said.
     private struct Seen {
-        var number: UInt32
         var at: Instant
         var receivedAt: UInt64
         var sentPackets: UInt64
@@ -98,13 +97,13 @@ struct PatchEstimator: Sendable {
         let trip = now.since(sent.at)
         noteTrip(trip, now: now)
         noteTransit(Int64(bitPattern: report.receivedAt &- report.sentAt), now: now)
-        if let seen, report.number &- seen.number < 1 << 31 {
+        if let seen {
             noteLoss(sent: sent.packets &- seen.sentPackets, came: report.packets - seen.packets)
             noteRate(
                 report, since: seen, went: sent.packets &- seen.sentPackets, trip: trip, now: now)
         }
         seen = Seen(
-            number: report.number, at: now, receivedAt: report.receivedAt, sentPackets: sent.packets,
+            at: now, receivedAt: report.receivedAt, sentPackets: sent.packets,
             packets: report.packets, bytes: report.bytes)
         return true
     }

@@ -183,9 +183,7 @@ struct PatchScheduler: Sendable {
 
     private mutating func pick(flow: UInt32, bytes: Int, now: Instant) -> Int? {
         switch kind {
-        case .minrtt:
-            if let preferred, conditions[preferred.patch].carries { return preferred.patch }
-            return quickest
+        case .minrtt: return preferred?.patch
         case .weighted: return leastServed(now: now)
         case .edpf, .redundant, .fec: break
         }

@@ -310,7 +310,7 @@ struct QuiltState: Sendable {
     /// The answer to a probe that came on a patch; nil for one of a patch that there is not.
     mutating func answer(_ probe: PatchProbe, now: Instant) -> (report: PatchReport, way: Way)? {
         let number = Int(probe.patch)
-        guard patches[number] != nil, let way = way(number) else { return nil }
+        guard let way = way(number) else { return nil }
         patches[number]!.arrived(probe, now: now)
         let received = patches[number]!.received
         let report = PatchReport(

@@ -27,7 +27,6 @@ struct RepairDecoder: Sendable {
     mutating func received(_ packet: [UInt8], under counter: UInt64) -> [(counter: UInt64, packet: [UInt8])] {
         guard counter >= horizon, known[counter] == nil else { return [] }
         advance(to: counter)
-        guard counter >= horizon else { return [] }
         return learn(counter, RepairMessage.symbol(of: packet))
     }
 
@@ -104,7 +103,7 @@ struct RepairDecoder: Sendable {
             // A symbol longer than the sum cannot have been in it: the equation is a lie, and goes.
             guard symbol.count <= row.sum.count else { continue }
             Field.add(symbol, times: factor, to: &row.sum)
-            if !row.unknown.isEmpty { changed.append(row) }
+            changed.append(row)
         }
         return changed.flatMap { add($0) }
     }
@@ -135,7 +134,6 @@ struct RepairDecoder: Sendable {
         newest = counter
         guard counter >= UInt64(Limits.repairMemory) else { return }
         let limit = counter - UInt64(Limits.repairMemory) + 1
-        guard limit > horizon else { return }
         if limit - horizon > UInt64(known.count) {
             known = known.filter { $0.key >= limit }
         } else {
