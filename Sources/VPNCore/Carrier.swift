@@ -92,9 +92,7 @@ public enum Carrier: Hashable, Sendable {
     @inline(__always)
     func isHeard(as arrived: Carrier) -> Bool {
         let known = seen
-        if known == arrived { return true }
-        guard case .udp(let endpoint) = known, endpoint.source == 0 else { return false }
-        return known == arrived.fromAnyAddress
+        return known == arrived || known == arrived.fromAnyAddress
     }
 
     /// The same, from whichever address routes say.

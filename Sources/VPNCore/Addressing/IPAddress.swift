@@ -67,13 +67,8 @@ public struct IPAddress: Hashable, Sendable {
 
     private static func parseV6(_ text: ArraySlice<UInt8>) -> UInt128? {
         let colon = UInt8(ascii: ":")
-        // The place of "::", of which there is at most one; ":::" shows as an empty group below.
-        var gap: Int?
-        for place in text.indices.dropLast() where text[place] == colon && text[place + 1] == colon {
-            if gap != nil { return nil }
-            gap = place
-        }
-        guard let gap else {
+        // The place of "::", of which there is at most one: another, as in ":::", shows as an empty group below.
+        guard let gap = text.indices.dropLast().first(where: { text[$0] == colon && text[$0 + 1] == colon }) else {
             guard let groups = groups(text), groups.count == 8 else { return nil }
             return groups.reduce(0) { $0 << 16 | UInt128($1) }
         }

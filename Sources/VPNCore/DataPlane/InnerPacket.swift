@@ -25,9 +25,7 @@ enum InnerPacket {
                 source: buffer.load(UInt32.self, at: start + 12), destination: buffer.load(UInt32.self, at: start + 16))
         case 6:
             // RFC 8200: payload length does not include the 40 bytes of header. Jumbograms do not fit a datagram.
-            guard packet.count >= 40, Int(buffer.load(UInt16.self, at: start + 4)) + 40 == packet.count else {
-                return nil
-            }
+            guard Int(buffer.load(UInt16.self, at: start + 4)) + 40 == packet.count else { return nil }
             self = .v6(
                 source: buffer.load(UInt128.self, at: start + 8), destination: buffer.load(UInt128.self, at: start + 24)
             )

@@ -73,8 +73,8 @@ public struct OutboundPlane {
         case .sources(let slot, let addresses): leased[slot] = addresses
         case .removePeer(let slot):
             drops.add(.stagedPeerGone, peers.remove(slot) + paced.remove(slot))
-            if !fenced.isEmpty { fenced.remove(slot) }
-            if !leased.isEmpty { leased[slot] = nil }
+            fenced.remove(slot)
+            leased[slot] = nil
         }
     }
 

@@ -27,7 +27,6 @@ struct PeerTable {
         init(mtu: Int) { self.mtu = mtu }
 
         mutating func setSession(_ new: Session?) {
-            if owner === new { return }
             owner = new
             session = new.map { SessionReference($0) }
             counters = CounterBlock()
@@ -121,7 +120,7 @@ struct PeerTable {
     }
 
     mutating func stopSending(_ slot: PeerSlot) {
-        guard slot < peers.count, let session = peers[slot].owner else { return }
+        guard let session = peers[slot].owner else { return }
         slots[session.localIndex] = nil
         peers[slot].setSession(nil)
     }

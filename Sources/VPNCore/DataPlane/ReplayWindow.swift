@@ -37,7 +37,7 @@ public struct ReplayWindow: Sendable {
     /// What `accept` would say, without moving anything: the cheap check before the dear `open`.
     @inline(__always)
     public func check(_ counter: UInt64) -> ReplayVerdict {
-        if isEmpty || counter > highest { return .fresh }
+        if counter > highest { return .fresh }
         if highest - counter >= UInt64(width) { return .tooOld }
         if counter >> 6 < base { return .fresh }
         return blocks[index(of: counter)] & bit(of: counter) == 0 ? .fresh : .duplicate
@@ -70,11 +70,9 @@ public struct ReplayWindow: Sendable {
     mutating func widen(to width: Int) {
         guard width > self.width else { return }
         var wide = ReplayWindow(width: width)
-        if !isEmpty {
-            let span = UInt64(width - 1)
-            for counter in (highest > span ? highest - span : 0)...highest where check(counter) != .fresh {
-                wide.mark(counter)
-            }
+        let span = UInt64(width - 1)
+        for counter in (highest > span ? highest - span : 0)...highest where check(counter) != .fresh {
+            wide.mark(counter)
         }
         self = wide
     }

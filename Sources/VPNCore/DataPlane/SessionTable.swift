@@ -48,7 +48,7 @@ struct SessionTable {
         guard owners[session.localIndex] === session, patches[index] == nil, owners[index] == nil else { return }
         patches[index] = (session.localIndex, patch)
         // All of its indices know it from now on; those of other patches do so already.
-        if quilted.insert(session.localIndex).inserted { entries[location(of: session.localIndex)!].isQuilted = true }
+        if quilted.insert(session.localIndex).inserted { entries[location(of: session.localIndex)].isQuilted = true }
         add(Entry(index: index, patch: patch, isQuilted: true, session: SessionReference(session)))
     }
 
@@ -108,11 +108,11 @@ struct SessionTable {
         entries[place] = entry
     }
 
-    /// Where an index stands; nil where it is in no place.
-    private func location(of index: UInt32) -> Int? {
+    /// Where an index stands, which is in the table.
+    private func location(of index: UInt32) -> Int {
         var place = Int(truncatingIfNeeded: index) & (entries.count - 1)
         while entries[place].index != index {
-            if entries[place].index == 0 { return nil }
+            precondition(entries[place].index != 0, "an index that is not in the table")
             place = (place + 1) & (entries.count - 1)
         }
         return place
@@ -121,7 +121,7 @@ struct SessionTable {
     /// Frees the place of an index. Those behind it that may come nearer to their own do, so that the table is as if it had
     /// never been there: no tombstones, and no work but for one chain, however many sessions go at once.
     private mutating func vacate(_ index: UInt32) {
-        guard index != 0, var hole = location(of: index) else { return }
+        var hole = location(of: index)
         let mask = entries.count - 1
         var place = (hole + 1) & mask
         while entries[place].index != 0 {

@@ -71,9 +71,9 @@ enum ExitLeaseMessage: Equatable {
             return
         default: return nil
         }
-        guard payload.count >= 8, payload[2] <= 1, payload[3] == 0, payload[6] <= 2,
-            payload[7] <= Limits.leaseServers
-        else { return nil }
+        guard payload.count >= 8, payload[2] <= 1, payload[3] == 0, payload[7] <= Limits.leaseServers else {
+            return nil
+        }
         var lease = ExitLease(
             ipv4: nil, ipv6: nil, servers: [], mtu: Int(payload.u16(at: 4)), isAllowAll: payload[2] == 1)
         var rest = payload[8...]

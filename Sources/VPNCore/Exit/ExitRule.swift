@@ -161,7 +161,8 @@ extension ExitRule {
                 throw Problem("'\(text)' has bits set behind its length; write '\(suggestion)'")
             }
         }
-        if SpecialNetworks.mapped.contains(network.address), network.length >= 96 {
+        if SpecialNetworks.mapped.contains(network.address) {
+            // No shorter one: all of these have a bit set at 96.
             let inner = IPPrefix(
                 containing: IPAddress(v4: UInt32(truncatingIfNeeded: network.address.value)),
                 length: network.length - 96)

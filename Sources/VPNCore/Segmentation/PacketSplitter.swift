@@ -33,7 +33,7 @@ public struct PacketSplitter: Sendable {
                 let start = Int(header.checksumStart)
                 guard start + Int(header.checksumOffset) + 2 <= packet.count else { return nil }
                 // A checksum inside the IP header would change what was looked at before.
-                guard !packet.isEmpty, start >= (buffer[packet.lowerBound] >> 4 == 6 ? 40 : 20) else { return nil }
+                guard start >= (buffer[packet.lowerBound] >> 4 == 6 ? 40 : 20) else { return nil }
             }
             (shape, isIPv4, transportStart, payloadStart, offset) = (.single, false, 0, 0, 0)
             return
