@@ -365,7 +365,7 @@ public final class VirtualHost {
     private func drain(now: Instant, send: (VirtualDatagram) -> Void) {
         while let action = machine.nextAction() {
             switch action {
-            case .transmit(let datagram, let carrier): transmit(datagram, carrier, send: send)
+            case .transmit(let datagram, let carrier): carry(datagram, carrier, now: now, send: send)
             case .run(let job) where refusesJobs: machine.jobRefused(job.id, now: now)
             case .run(let job): jobs.append((schedule(job, now: now), job))
             case .dataPlane(let command):
@@ -401,7 +401,7 @@ public final class VirtualHost {
         }
     }
 
-    /// What the data plane says itself, by whatever carries its patch.
+    /// What the control side has sealed, or the data plane says itself: over a circuit in its layers.
     private func carry(_ bytes: [UInt8], _ carrier: Carrier, now: Instant, send: (VirtualDatagram) -> Void) {
         guard case .circuit = carrier else { return transmit(bytes, carrier, send: send) }
         let range = Limits.headroom..<Limits.headroom + bytes.count

@@ -30,11 +30,12 @@ final class CircuitScenario {
 
     /// - Parameters:
     ///   - relays: how many there are.
+    ///   - coverBytesPerSecond: of every node, to each peer.
     ///   - policy: of every relay.
     ///   - others: clients beside the first.
     init(
         seed: UInt64, relays count: Int, primitives: Primitives = .rehearsal,
-        conditions: LinkConditions = LinkConditions(), padding: PaddingPolicy = .none,
+        conditions: LinkConditions = LinkConditions(), padding: PaddingPolicy = .none, coverBytesPerSecond: Int = 0,
         policy: RelayPolicy = RelayPolicy(), others: Int = 0
     ) {
         self.seed = seed
@@ -55,6 +56,7 @@ final class CircuitScenario {
                 maximumJobs: 200, rekeyThreshold: .seconds(1800), rekeyInterval: .seconds(3600),
                 unixSeconds: 1_800_000_000)
             parameters.padding = padding
+            parameters.coverBytesPerSecond = coverBytesPerSecond
             return parameters
         }
         func makeClient(_ identity: any IdentitySigner, number: Int, now: Instant) -> VirtualHost {

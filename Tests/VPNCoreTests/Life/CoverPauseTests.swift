@@ -42,4 +42,16 @@ import Testing
         #expect(scenario.alice.snapshot(now: scenario.network.now)[0].pathMTU == nil)
         #expect(scenario.alice.cover.datagrams > 5, "\(scenario.alice.cover)")
     }
+
+    /// What hides an idle peer's silence goes all the way: to the last hop of a circuit in the layers of all before it.
+    @Test(arguments: [0, 2000]) func circuitsAreCoveredToTheirEnd(rate: Int) throws {
+        let scenario = CircuitScenario(
+            seed: 862, relays: 2, padding: .datagrams([256, 512]), coverBytesPerSecond: rate)
+        _ = try scenario.connect([1, 2])
+        scenario.network.run(for: .seconds(60))
+        let guest = try #require(scenario.relays[1].machine.peers.values.first { $0.isGuest }?.ring.current)
+        let count = guest.session.statistics.packetsIn
+        // Idle: a question in five seconds, and how long packets may be.
+        #expect(rate > 0 ? count > 60 : count < 40, "\(count)")
+    }
 }
