@@ -166,6 +166,8 @@ extension NodeStateMachine {
             if peer.ring.keepsCurrent(over: held, ownID: ownID, now: now) {
                 putBehind(held, slot: slot, now: now)
             } else {
+                // §6: a call of one's own that found nobody for a while is answered by this.
+                abandonInitiation(slot)
                 peers[slot]?.carrier = held.summary.carrier
                 peers[slot]?.failures = 0
                 peers[slot]?.retry = nil
