@@ -37,6 +37,11 @@ long clinux_write_pieces(int fd, const struct clinux_piece *pieces, int count) {
     return n < 0 ? -errno : n;
 }
 
+int clinux_lock(int fd) {
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_OFD_SETLK, &whole) < 0 ? -errno : 0;
+}
+
 int clinux_exchange(const char *path, const char *other) {
     return renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE) < 0 ? -errno : 0;
 }

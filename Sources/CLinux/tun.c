@@ -116,6 +116,16 @@ int clinux_link_set(int index, uint32_t mtu, int up) {
     return run(&r);
 }
 
+int clinux_link_is_up(int index) {
+    struct ifreq request = {0};
+    if (!if_indextoname((unsigned)index, request.ifr_name)) return -errno;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    int result = ioctl(fd, SIOCGIFFLAGS, &request) < 0 ? -errno : (request.ifr_flags & IFF_UP) != 0;
+    close(fd);
+    return result;
+}
+
 int clinux_link_delete(int index) {
     struct request r;
     begin(&r, RTM_DELLINK, 0, sizeof r.link);

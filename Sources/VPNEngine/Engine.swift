@@ -43,7 +43,7 @@ public final class Engine: Sendable {
 
     private let phase = Guarded<Phase>(.ready)
     /// Signs of life that each worker was asked for.
-    private let asked = Guarded<UInt64>(0)
+    private let asked = Guarded<(number: UInt64, since: Instant)>((0, .origin))
     private let events: EventMailbox
     private let seats: [Seat]
     /// Nil where the kernel cannot tell handshakes from data: workers take both then.
@@ -234,19 +234,23 @@ public final class Engine: Sendable {
         return sum
     }
 
-    /// Whether every worker has answered the last call of this, and asks all of them again. The first call has nothing to
-    /// compare with and says yes.
+    /// Whether every worker has answered what it was asked by this two seconds ago or earlier, and asks those who owe nothing
+    /// again. The first call has nothing to compare with and says yes, and so has one that comes right after another's.
     public func areWorkersAlive() -> Bool {
         asked.withLock { asked in
             let all = seats.map { ($0.commands, $0.counters) } + (door.map { [($0.commands, $0.counters)] } ?? [])
-            let answered = all.allSatisfy { $0.1.beats.load(ordering: .relaxed) >= asked }
+            let now = MonotonicClock.now
+            let answered = all.allSatisfy { $0.1.beats.load(ordering: .relaxed) >= asked.number }
             // Who owes an answer is not asked again: its mailbox is not to grow while it hangs.
-            guard answered else { return false }
-            asked += 1
+            guard answered else { return now.since(asked.since) < Self.patience }
+            asked = (asked.number + 1, now)
             for (commands, _) in all { _ = commands.post(.beat) }
             return true
         }
     }
+
+    /// What a worker may take to answer, under load and on a busy machine.
+    private static let patience = TimeSpan.seconds(2)
 
     /// Ends the threads and closes everything; the TUN interface vanishes. Further calls do nothing. Never call it from
     /// `onWake`.

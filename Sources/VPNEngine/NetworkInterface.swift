@@ -129,9 +129,28 @@ public struct NetworkInterface: Hashable, Sendable {
     /// Deletes the interface; whoever has it open sees it vanish.
     func remove() throws(EngineError) { try check(clinux_link_delete(index), .system, "deleting \(name)") }
 
-    /// Routes a network into the interface, in the routing table of a number or, for nil, in the main one.
+    /// Whether it is up; nil where there is none any more. Where somebody sets it down the kernel forgets its routes, and its
+    /// addresses of IPv6.
+    public var isUp: Bool? {
+        let result = clinux_link_is_up(index)
+        return result < 0 ? nil : result == 1
+    }
+
+    /// Makes a route that is missing; false where it, or another one to that network, is there.
+    public func restoreRoute(_ prefix: IPPrefix, table: UInt32? = nil) -> Bool {
+        unsafe withBytes(prefix) { unsafe clinux_route_add(index, table ?? 0, $0, $1, $2) } == 0
+    }
+
+    /// Routes a network into the interface, in the routing table of a number or, for nil, in the main one. One that an earlier run
+    /// left there is as good as new.
     public func addRoute(_ prefix: IPPrefix, table: UInt32? = nil) throws(EngineError) {
-        let result = unsafe withBytes(prefix) { unsafe clinux_route_add(index, table ?? 0, $0, $1, $2) }
+        var result = unsafe withBytes(prefix) { unsafe clinux_route_add(index, table ?? 0, $0, $1, $2) }
+        // By this interface alone: of others' the kernel says ESRCH.
+        if result == -EEXIST,
+            unsafe withBytes(prefix, { unsafe clinux_route_remove(index, table ?? 0, $0, $1, $2) }) == 0
+        {
+            result = unsafe withBytes(prefix) { unsafe clinux_route_add(index, table ?? 0, $0, $1, $2) }
+        }
         if prefix.family == .v6, [-EACCES, -EAFNOSUPPORT, -EOPNOTSUPP].contains(result) {
             throw EngineError(.ipv6Missing, errno: -result, "the route to \(prefix)")
         }

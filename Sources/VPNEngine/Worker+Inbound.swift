@@ -236,6 +236,7 @@ extension Worker {
             buffer, packet, from: slot, into: &target, now: now)
         {
             queue(datagram, carrier, trafficClass: trafficClass)
+            if plane.sender.hasExtras { sendFrames() }
         }
     }
 

@@ -131,10 +131,12 @@ extension Worker {
             var buffer = unsafe MutableSpan(_unsafeStart: outgoing.memory, count: outgoing.size)
             guard let length = fragments.next(packet, into: &buffer, at: Limits.headroom) else { return }
             let range = Limits.headroom..<Limits.headroom + length
-            if case .transmit(let datagram, let carrier, let trafficClass) = plane.sender.outbound(
-                &buffer, packet: range, now: now)
-            {
+            switch plane.sender.outbound(&buffer, packet: range, now: now) {
+            case .transmit(let datagram, let carrier, let trafficClass):
                 queue(datagram, carrier, trafficClass: trafficClass)
+                if plane.sender.hasExtras { sendFrames() }
+            case .staged(let slot, let wantSession): if wantSession { report(.wantSession(slot)) }
+            case .exceeds, .drop: break
             }
         }
     }

@@ -80,6 +80,7 @@ struct Worker: ~Copyable, ThreadWork {
         self.counters = counters
         self.price = price
         self.plane = plane
+        self.plane.wakeBy { commands.wakeUp.ring() }
         let offloads = self.socket.facts.offloads
         incoming = BufferPool(
             packet: offloads.contains(.receiveTrains) ? Limits.largestTrain : largestPacket + Limits.layerOverhead,

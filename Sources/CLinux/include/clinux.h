@@ -22,6 +22,9 @@ struct clinux_piece {
 long clinux_write_pieces(int fd, const struct clinux_piece *_Nonnull pieces, int count);
 /// Swaps two names (renameat2 with RENAME_EXCHANGE); 0 or −errno.
 int clinux_exchange(const char *_Nonnull path, const char *_Nonnull other);
+
+/// Takes the write lock of a whole file, which is its open file description's; 0, or −errno: −EAGAIN where somebody else has it.
+int clinux_lock(int fd);
 /// Names the calling thread; at most 15 bytes count.
 void clinux_name_thread(const char *_Nonnull name);
 /// Gives the calling thread less of a busy processor than others get: 1 … 19.
@@ -149,6 +152,8 @@ int clinux_interface_index(const char *_Nonnull name);
 int clinux_link_set(int index, uint32_t mtu, int up);
 /// Deletes the interface; 0 or −errno.
 int clinux_link_delete(int index);
+/// 1 where it is up, 0 where somebody has set it down, or −errno.
+int clinux_link_is_up(int index);
 /// Asks for no automatic link-local IPv6 address; 0 or −errno.
 int clinux_link_without_autoconf(int index);
 /// Adds an address; `family` is 4 or 6, `address` 4 or 16 bytes; 0 or −errno. No duplicate address detection.

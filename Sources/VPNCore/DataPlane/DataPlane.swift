@@ -22,6 +22,9 @@ public struct DataPlane {
         receiver = InboundPlane(drops: drops, padding: padding, mtu: mtu, worker: worker, of: workers)
     }
 
+    /// What wakes the worker that sleeps until `deadline`, since another one has made something due earlier.
+    public func wakeBy(_ bell: @escaping @Sendable () -> Void) { quilts.wakeBy(bell) }
+
     public mutating func apply(_ command: DataPlaneCommand) {
         quilts.apply(command)
         // Received first, sent later: whatever answers what is sent finds its session.

@@ -23,6 +23,9 @@ struct QuiltPlane {
         self.workers = workers
     }
 
+    /// What wakes the worker whose clock this is.
+    func wakeBy(_ bell: @escaping @Sendable () -> Void) { alarm.wakeBy(bell) }
+
     mutating func apply(_ command: DataPlaneCommand) {
         switch command {
         case .quilt(let quilt):

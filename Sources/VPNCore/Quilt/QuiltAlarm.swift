@@ -9,11 +9,15 @@ final class QuiltAlarm: Sendable {
     private let isRinging = Atomic<Bool>(false)
     /// By the local index of their session.
     private let quilts = Guarded<[UInt32]>([])
+    /// Wakes the worker that keeps the time: it may sleep until what was due first.
+    private let bell = Guarded<(@Sendable () -> Void)?>(nil)
+
+    func wakeBy(_ new: @escaping @Sendable () -> Void) { bell.withLock { $0 = new } }
 
     /// Something of this quilt is due earlier than it was.
     func ring(_ index: UInt32) {
         quilts.withLock { $0.append(index) }
-        isRinging.store(true, ordering: .releasing)
+        if !isRinging.exchange(true, ordering: .acquiringAndReleasing) { bell.withLock { $0 }?() }
     }
 
     /// Those that rang since the last time.
