@@ -6,27 +6,21 @@ internal import Foundation
 struct ExitHost: Sendable {
     static let settings = "/proc/sys/net"
 
-    private let tools: HostTools
-    /// Of mode 0700, for what nft reads and says; goes with `close`.
-    private let scratch: String
+    /// Where nft is; nil: as PATH says.
+    private let path: String?
     /// Where the kernel's settings are; tests have others.
     private let settings: String
 
     /// Throws where nft is missing, before anything was changed.
     init(path: String? = nil, settings: String = ExitHost.settings) throws {
         self.settings = settings
-        let template = (NSTemporaryDirectory() as NSString).appendingPathComponent("pqvpn-exit-XXXXXX")
-        scratch = template.replacing("XXXXXX", with: String(UInt64.random(in: .min ... .max), radix: 36))
-        tools = HostTools(path: path, scratch: scratch)
-        try tools.require(["nft"])
+        self.path = path
+        try HostTools(path: path, scratch: "/").require(["nft"])
     }
 
     /// Puts the table into the kernel, in place of what was there, and lets the interface forward.
     func load(_ table: ExitTable) throws {
-        try prepare()
-        do {
-            try tools.perform(HostCommand("nft", ["-f", "-"], input: table.replacement))
-        } catch {
+        do { try tell(table.replacement) } catch {
             throw NodeFailure(
                 .failure,
                 "an exit needs its table in the kernel (CAP_NET_ADMIN, nf_tables): \(NodeFailure(error).message)")
@@ -67,14 +61,17 @@ struct ExitHost: Sendable {
 
     /// Takes the table away. The interface goes by itself, and its settings with it.
     func close() throws {
-        defer { try? FileManager.default.removeItem(atPath: scratch) }
-        try prepare()
-        try tools.perform(HostCommand("nft", ["-f", "-"], input: ExitTable.removal))
+        try tell(ExitTable.removal)
     }
 
-    private func prepare() throws {
-        guard !FileManager.default.fileExists(atPath: scratch) else { return }
+    /// From a directory that is made for it, and that nobody else can have made: one that is kept may be cleaned away, and made anew
+    /// by whoever has seen its name.
+    private func tell(_ text: String) throws {
+        let name = "pqvpn-exit-" + String(UInt64.random(in: .min ... .max), radix: 36)
+        let scratch = (NSTemporaryDirectory() as NSString).appendingPathComponent(name)
         try FileManager.default.createDirectory(
             atPath: scratch, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
+        defer { try? FileManager.default.removeItem(atPath: scratch) }
+        try HostTools(path: path, scratch: scratch).perform(HostCommand("nft", ["-f", "-"], input: text))
     }
 }

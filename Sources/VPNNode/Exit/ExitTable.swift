@@ -102,7 +102,8 @@ struct ExitTable: Sendable, Hashable {
 
     /// Nobody else is a guest.
     private var spoofed: [String] {
-        Family.all.filter(has).map { "iifname != \(name) \($0.source) @guests\($0.digit) counter drop" }
+        // The host asks its own inner address from that address.
+        Family.all.filter(has).map { "iifname != { \"lo\", \(name) } \($0.source) @guests\($0.digit) counter drop" }
     }
 
     /// Neither to one another nor to configured peers: whoever is behind the same interface.

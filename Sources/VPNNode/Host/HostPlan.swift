@@ -40,7 +40,8 @@ struct HostPlan: Sendable {
                 mark: mark, excluded: tunnel.excludedRoutes, lan: tunnel.lan.routed, families: surroundings.families)
             steps += routing.steps
             tools.append("ip")
-            if surroundings.hasStrictFilter, Self.swallows(allowed, configuration) {
+            // Where there is no nft, only what needs it now is refused; a reload may bring a route for everything.
+            if surroundings.hasStrictFilter, surroundings.hasFilter || Self.swallows(allowed, configuration) {
                 steps = routing.strictFilterSteps + steps
                 tools.append("nft")
             }

@@ -10,6 +10,8 @@ public struct UpReport: Report {
     /// Nil where somebody else runs the daemon.
     public var pid: Int32?
     public var lockdown: Bool
+    /// What is reached in clear in spite of it.
+    public var networks: [String]?
     /// What was changed, in order.
     public var changes: [String]
     public var warnings: [String]
@@ -20,7 +22,10 @@ public struct UpReport: Report {
         var lines = [
             "'\(profile)' is up" + (interface.map { " on \($0)" } ?? "") + (pid.map { ", process \($0)" } ?? "")
         ]
-        if lockdown { lines.append("lockdown: nothing leaves this host but through the tunnel") }
+        if lockdown {
+            let open = networks.flatMap { $0.isEmpty ? nil : ", and in clear to \($0.joined(separator: ", "))" } ?? ""
+            lines.append("lockdown: nothing leaves this host but through the tunnel\(open)")
+        }
         if let connected { lines.append("connected: \(connected.joined(separator: ", "))") }
         lines += warnings.map { "warning: \($0)" }
         return lines.joined(separator: "\n")

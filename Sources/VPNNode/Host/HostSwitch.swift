@@ -64,12 +64,15 @@ public struct HostSwitch: Sendable {
         }
         let others = try keeper.others(than: profile.name)
         var surroundings = HostSurroundings(tools, places)
-        // It is 1 because another profile wants it so, and this one does when that one has gone.
-        if others.contains(where: { $0.hasSet(places.arpSetting) }) { surroundings.answersForAll = true }
+        // It is 1 because another profile wants it so, and this one does when that one has gone; or since a crash has left it.
+        if (others + [former].compactMap { $0 }).contains(where: { $0.hasSet(places.arpSetting) }) {
+            surroundings.answersForAll = true
+        }
         let plan = HostPlan(configuration, surroundings, places)
         try check(plan, configuration, others, tools)
         var state = HostState(
-            profile: profile.name, configuration: profile.file, interface: configuration.tunnel.interface,
+            profile: profile.name, configuration: profile.file,
+            interface: configuration.tunnel.isEnabled ? configuration.tunnel.interface : "",
             mark: configuration.tunnel.isEnabled ? configuration.network.mark : nil)
         if let former {
             // What a crash has left. The lockdown goes on if it is wanted again: there is no gap.
@@ -83,7 +86,8 @@ public struct HostSwitch: Sendable {
             return UpReport(
                 profile: profile.name, configuration: profile.file,
                 interface: configuration.tunnel.isEnabled ? configuration.tunnel.interface : nil, pid: pid,
-                lockdown: state.isLocked, changes: state.undo.map(\.title), warnings: plan.warnings)
+                lockdown: state.isLocked, networks: plan.lockdown?.networks,
+                changes: state.undo.map(\.title), warnings: plan.warnings)
         } catch {
             let failure = NodeFailure(error)
             do {

@@ -72,7 +72,7 @@ public struct LeasedNames: Sendable {
             mode: mode, interface: wish.interface, servers: servers, search: wish.resolver.search,
             path: places.resolverFile, entry: (surroundings.hasInterfaceOrder ? "tun." : "") + wish.interface)
         guard !resolver.steps.isEmpty else { return [] }
-        let ways = wish.mark.map { mark in servers.map { RoutingPlan.way(to: $0, mark: mark) } } ?? []
+        let ways = wish.mark.map { mark in servers.flatMap { RoutingPlan.ways(to: $0, mark: mark) } } ?? []
         return ways + resolver.steps
     }
 }

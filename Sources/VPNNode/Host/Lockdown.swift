@@ -23,11 +23,14 @@ struct Lockdown: Sendable {
     private var path: String { "\(places.state)/lockdown.json" }
 
     /// Empty where there is none, or where it cannot be read: then nothing is known of who asked.
-    var record: LockdownRecord {
-        guard let bytes = try? ProtectedFile.open(path, noun: "record", maximumSize: 1 << 20).read(limit: 1 << 20),
-            let record = try? JSONDecoder().decode(LockdownRecord.self, from: Data(bytes))
-        else { return LockdownRecord() }
-        return record
+    var record: LockdownRecord { readable ?? LockdownRecord() }
+
+    /// Nil where there is one that cannot be read.
+    private var readable: LockdownRecord? {
+        guard ProtectedFile.exists(path) else { return LockdownRecord() }
+        guard let bytes = try? ProtectedFile.open(path, noun: "record", maximumSize: 1 << 20).read(limit: 1 << 20)
+        else { return nil }
+        return try? JSONDecoder().decode(LockdownRecord.self, from: Data(bytes))
     }
 
     private func write(_ record: LockdownRecord) throws {
@@ -46,6 +49,8 @@ struct Lockdown: Sendable {
     func hold(for holder: String, _ plan: LockdownPlan) throws {
         let before = record
         var after = before
+        // Whoever held it beside this one is not known any more, and is not to be forgotten: it stays until somebody says off.
+        if readable == nil { after.holders[LockdownRecord.byHand] = plan }
         after.holders[holder] = plan
         try write(after)
         do { try load(after) } catch {
@@ -56,7 +61,12 @@ struct Lockdown: Sendable {
 
     /// Off, unless somebody else holds it. Returns whether it is off.
     func release(for holder: String) throws -> Bool {
-        var after = record
+        guard var after = readable else {
+            throw NodeFailure(
+                .failure,
+                "\(path) cannot be read: who else wants the lockdown is not known, and it stays; `pqvpn lockdown off` opens the host"
+            )
+        }
         after.holders[holder] = nil
         try load(after)
         try write(after)

@@ -20,9 +20,9 @@ struct RoutingPlan: Hashable, Sendable {
     var steps: [HostStep] {
         families.flatMap { family in
             let around =
-                excluded.filter { $0.family == family }
+                Self.once(excluded, family)
                 .map { step(family, HostNumbers.excludedPriority, ["to", "\($0)", "lookup", "main"]) }
-                + lan.filter { $0.family == family }.map {
+                + Self.once(lan, family).map {
                     step(
                         family, HostNumbers.lanPriority,
                         ["to", "\($0)", "lookup", "main", "suppress_prefixlength", "0"])
@@ -32,13 +32,25 @@ struct RoutingPlan: Hashable, Sendable {
         }
     }
 
-    /// To a name server of the tunnel's, before all that goes around it.
-    static func way(to server: IPAddress, mark: UInt32) -> HostStep {
-        // What has a mark is the tunnel's own, or somebody's who knows where it is to go. `not` would turn "to" round as well.
-        let selector = ["to", "\(server)", "fwmark", "0x0/0xffffffff", "lookup", "\(mark)"]
-        return step(
-            server.family, HostNumbers.namesPriority, selector, title: "rule of a name server \(server)",
-            isRepeated: true)
+    /// The kernel refuses a rule that it has.
+    private static func once(_ networks: [IPPrefix], _ family: IPAddress.Family) -> [IPPrefix] {
+        var seen: Set<IPPrefix> = []
+        return networks.filter { $0.family == family && seen.insert($0).inserted }
+    }
+
+    /// To a name server of the tunnel's, before all that goes around it: questions for names and nothing else. An exit may name any
+    /// address, the router of this network as well.
+    static func ways(to server: IPAddress, mark: UInt32) -> [HostStep] {
+        [("udp", 53), ("tcp", 53), ("tcp", 853), ("udp", 853)].map { transport, port in
+            // What has a mark is the tunnel's own, or somebody's who knows where it is to go. `not` would turn "to" round as well.
+            let selector = [
+                "to", "\(server)", "fwmark", "0x0/0xffffffff", "ipproto", transport, "dport", "\(port)", "lookup",
+                "\(mark)",
+            ]
+            return step(
+                server.family, HostNumbers.namesPriority, selector,
+                title: "rule of a name server \(server), \(transport) \(port)", isRepeated: true)
+        }
     }
 
     private func step(_ family: IPAddress.Family, _ priority: Int, _ selector: [String]) -> HostStep {

@@ -68,20 +68,27 @@ import VPNCore
         try body(Host(before: before))
     }
 
-    private static let one = ["-4 rule add pref 28779 to 10.66.0.1 fwmark 0x0/0xffffffff lookup 28785"]
+    /// The ways to a name server, and those back in the opposite order.
+    private static func ways(_ verb: String, _ server: String) -> [String] {
+        let family = server.contains(":") ? "-6" : "-4"
+        let ways = ["udp dport 53", "tcp dport 53", "tcp dport 853", "udp dport 853"].map {
+            "ip \(family) rule \(verb) pref 28779 to \(server) fwmark 0x0/0xffffffff ipproto \($0) lookup 28785"
+        }
+        return verb == "del" ? ways.reversed() : ways
+    }
 
     @Test func namesComeAndGo() throws {
         try withHost { host in
             try host.names.tell(Self.servers("10.66.0.1"), Self.wish())
             #expect(host.resolver.hasSuffix("nameserver 10.66.0.1\nsearch a.example\n"))
-            #expect(host.told() == Self.one.map { "ip \($0)" })
+            #expect(host.told() == Self.ways("add", "10.66.0.1"))
             // A rule that is there is good enough.
             try host.scratch.write("add.*10.66.0.1\n", to: "fail")
             try host.names.tell(Self.servers("10.66.0.1"), Self.wish())
-            #expect(host.told() == Self.one.map { "ip \($0)" } && host.resolver.contains("nameserver 10.66.0.1"))
+            #expect(host.told() == Self.ways("add", "10.66.0.1") && host.resolver.contains("nameserver 10.66.0.1"))
             try host.names.tell([], Self.wish())
             #expect(host.resolver == "nameserver 192.0.2.1\n")
-            #expect(host.told() == Self.one.map { "ip " + $0.replacing(" add ", with: " del ") })
+            #expect(host.told() == Self.ways("del", "10.66.0.1"))
             #expect(try host.state()?.undo == [])
         }
     }
@@ -95,11 +102,8 @@ import VPNCore
                 #expect(host.resolver.contains("nameserver 10.67.0.1\nnameserver fd66::1"))
                 // The new ways before the old one goes.
                 #expect(
-                    host.told() == [
-                        "ip -4 rule add pref 28779 to 10.67.0.1 fwmark 0x0/0xffffffff lookup 28785",
-                        "ip -6 rule add pref 28779 to fd66::1 fwmark 0x0/0xffffffff lookup 28785",
-                        "ip -4 rule del pref 28779 to 10.66.0.1 fwmark 0x0/0xffffffff lookup 28785",
-                    ])
+                    host.told() == Self.ways("add", "10.67.0.1") + Self.ways("add", "fd66::1")
+                        + Self.ways("del", "10.66.0.1"))
                 #expect(try host.down() == [])
                 #expect(host.resolver == before ?? "absent")
             }
@@ -176,11 +180,11 @@ import VPNCore
                     .contains("the kernel says no") == true)
             // The way could not be had, so nobody is asked by another one.
             #expect(host.resolver == "nameserver 192.0.2.1\n")
-            #expect(try host.state()?.undo.map(\.title) == ["rule of a name server 10.66.0.1"])
+            #expect(try host.state()?.undo.map(\.title) == ["rule of a name server 10.66.0.1, udp 53"])
             try FileManager.default.removeItem(atPath: host.scratch.file("fail"))
             _ = host.told()
             try host.names.tell(Self.servers("10.66.0.1"), Self.wish())
-            #expect(host.told().count == 1 && host.resolver.contains("nameserver 10.66.0.1"))
+            #expect(host.told().count == 4 && host.resolver.contains("nameserver 10.66.0.1"))
         }
     }
 }
