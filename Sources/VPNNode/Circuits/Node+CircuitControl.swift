@@ -78,6 +78,7 @@ extension Node {
             }
             prefixes.append(try IPPrefix(network))
         }
+        try checkRoutes(of: prefixes)
         let hops = try (ways.first ?? []).map(identity)
         var request = CircuitRequest(
             name: name, hops: hops, allowedIPs: prefixes, wantsLease: hops.count > 1 && !prefixes.isEmpty)
@@ -98,6 +99,18 @@ extension Node {
         return CircuitOrderReport(
             action: "build", circuit: name,
             text: "circuit '\(name)' is being built through \(hopNames(request).joined(separator: ", "))")
+    }
+
+    /// A network that gets no route would be left in clear, whatever the circuit says of it.
+    private func checkRoutes(of prefixes: [IPPrefix]) throws {
+        guard configuration.tunnel.isEnabled, configuration.tunnel.table == nil else { return }
+        let endpoints = configuration.peers.compactMap { machine.endpoint(ofPeer: $0.name) }
+        for prefix in prefixes where prefix.length == 0 || endpoints.contains(where: { prefix.contains($0.address) }) {
+            throw NodeFailure(
+                .usage,
+                "--route \(prefix): there can be no route for it, which would lead the tunnel's own datagrams into the tunnel; "
+                    + "`pqvpn up` routes it by rules")
+        }
     }
 
     /// All ways at once.

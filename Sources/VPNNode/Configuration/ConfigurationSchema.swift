@@ -78,11 +78,11 @@ enum TextForm: Sendable {
 }
 
 extension Unicode.Scalar {
-    /// Control and format characters, which could rewrite a terminal's screen.
+    /// Control and format characters, which could rewrite a terminal's screen, and what is no character, which no YAML holds.
     var isInvisible: Bool {
         switch properties.generalCategory {
         case .control, .format, .lineSeparator, .paragraphSeparator: true
-        default: false
+        default: properties.isNoncharacterCodePoint
         }
     }
 }

@@ -7,6 +7,8 @@ internal import Glibc
 public struct ControlClient: ~Copyable {
     private var connection: LocalConnection
     private let path: String
+    /// It was answered on this connection, which the node closes when nothing is asked for a minute.
+    private var wasAnswered = false
 
     /// Bytes of an answer: 65,536 peers of a kilobyte each.
     private static let longestAnswer = 128 << 20
@@ -28,8 +30,22 @@ public struct ControlClient: ~Copyable {
         }
     }
 
-    /// The answer as it came: one line of JSON. Throws what the node refused.
+    /// The answer as it came: one line of JSON. Throws what the node refused. A reading is asked for once more where the node
+    /// had let go of a connection that nothing was said on.
     public mutating func ask(_ request: ControlRequest) throws -> String {
+        let mayAskAgain = wasAnswered && !request.isOrder
+        wasAnswered = false
+        do {
+            let answer = try askOnce(request)
+            wasAnswered = true
+            return answer
+        } catch let failure as NodeFailure where mayAskAgain && failure.status == .daemonNotRunning {
+            self = try ControlClient(path: path)
+            return try ask(request)
+        }
+    }
+
+    private mutating func askOnce(_ request: ControlRequest) throws -> String {
         do {
             let words = String(decoding: try JSONEncoder().encode(request), as: UTF8.self)
             do throws(SystemCallError) {

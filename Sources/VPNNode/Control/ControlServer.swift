@@ -20,6 +20,8 @@ final class ControlServer: Sendable {
     private let control: any RunControl
     private let logger: Logger
     private let listener: Int32
+    /// The file that it made: another one of this name is another node's.
+    private let file: FileStatus?
     private let state = Mutex(State())
 
     private struct State {
@@ -38,6 +40,7 @@ final class ControlServer: Sendable {
         // SAFETY: here and below, a String argument is a terminated string for the length of the call.
         listener = unsafe clinux_local_listen(path, 0o660, 16)
         guard listener >= 0 else { throw Self.failure(path, errno: -listener) }
+        file = try? OpenFile.directory(directory).status(of: name)
         if let group, let id = Self.groupID(group) {
             _ = unsafe fchownat(AT_FDCWD, path, uid_t.max, id, AT_SYMLINK_NOFOLLOW)
         }
@@ -101,7 +104,11 @@ final class ControlServer: Sendable {
         }
         if wasStopped { return }
         let (directory, name) = ProtectedFile.split(path)
-        try? OpenFile.directory(directory).remove(name)
+        if let named = try? OpenFile.directory(directory).status(of: name), named.inode == file?.inode,
+            named.device == file?.device
+        {
+            try? OpenFile.directory(directory).remove(name)
+        }
         clinux_local_shutdown(listener)
     }
 

@@ -14,6 +14,8 @@ struct HealthFacts: Sendable {
     var unkeptPins = 0
     var knownPeersFile = ""
     var isTunnelGone = false
+    var isLinkDown = false
+    var interface = ""
     /// `tunnel.lockdown` is true.
     var isLockedDown = false
     /// `tunnel.lockdown` is true and the kernel has no such table.
@@ -30,14 +32,19 @@ enum HealthCheck {
         circuits: [CircuitsReport.Own] = []
     ) -> [Finding] {
         var found: [Finding] = []
-        if facts.isTunnelGone {
+        if facts.isTunnelGone || facts.isLinkDown {
             found.append(
                 Finding(
                     "error", "TUNNEL_GONE",
-                    "the tunnel interface was deleted and cannot be made anew yet: nothing goes through it, and what should "
+                    (facts.isTunnelGone
+                        ? "the tunnel interface was deleted and cannot be made anew yet"
+                        : "somebody set the tunnel interface down")
+                        + ": nothing goes through it, and what should "
                         + (facts.isLockedDown && !facts.isLockdownMissing
                             ? "stays on this host" : "leaves by this host's other routes, in clear"),
-                    fix: "pqvpn logs --level WARNING says why (tunnel.not_restored); it is tried again by itself"))
+                    fix: facts.isTunnelGone
+                        ? "pqvpn logs --level WARNING says why (tunnel.not_restored); it is tried again by itself"
+                        : "ip link set dev \(facts.interface) up: its addresses and routes come back within seconds"))
         }
         if facts.isLockdownMissing {
             found.append(

@@ -50,6 +50,10 @@ extension StatusReport {
             return
                 "PARTLY PROTECTED: \(names.count - missing.count) of \(names.count) peers are connected; without a session: "
                 + missing.prefix(8).joined(separator: ", ") + (missing.count > 8 ? " …" : "")
+        case .disconnected where tunnel?.isUp == false:
+            // Sessions may be there; what matters is where packets go without an interface.
+            let text = health.first { $0.code == "TUNNEL_GONE" }?.text ?? "the tunnel interface is gone"
+            return "NOT CONNECTED: \(text)"
         case .disconnected:
             return "NOT CONNECTED: no peer has a session; packets for them are held back, none leaves in the clear"
         case .idle: return "IDLE: no peers are configured; who is trusted may call"

@@ -75,13 +75,19 @@ final class RelayStore: Sendable {
     /// operator took out meanwhile comes back.
     ///
     /// - Parameter number: grows with each state of one run: an older one that comes late changes nothing.
+    /// Throws where the file is gone from under what the operator imported: begun anew, it would be taken for his word.
     func keep(_ current: [KeptRelay], number: UInt64 = .max) throws {
-        try change { relays in
+        try change(patience: KnownPeersStore.nodesPatience) { relays in
             let isLate = written.withLock { newest in
                 defer { newest = max(newest, number) }
                 return number < newest
             }
             if isLate { return }
+            guard ProtectedFile.exists(path) || !current.contains(where: { $0.source == .imported }) else {
+                throw NodeFailure(
+                    .failure,
+                    "relays \(path) is gone: restore it from a backup; what is known stays in force until a restart")
+            }
             var kept = relays.filter { $0.source == .imported }
             for relay in current {
                 if let place = kept.firstIndex(where: { $0.id == relay.id }) {
@@ -121,9 +127,11 @@ final class RelayStore: Sendable {
         return first
     }
 
-    private func change<Result>(_ body: (inout [KeptRelay]) throws -> Result) throws -> Result {
+    private func change<Result>(
+        patience: Int? = nil, _ body: (inout [KeptRelay]) throws -> Result
+    ) throws -> Result {
         let lock = try OpenFile(path + ".lock", O_RDWR | O_CREAT, mode: 0o600)
-        try lock.lock()
+        try lock.lock(patience: patience)
         let before = try read()
         var relays = before
         let result = try body(&relays)

@@ -10,7 +10,7 @@ struct Armour: Sendable {
     /// In messages: "descriptor".
     let noun: String
 
-    private var begin: String { "-----BEGIN PQVPN \(title)-----" }
+    var begin: String { "-----BEGIN PQVPN \(title)-----" }
     private var end: String { "-----END PQVPN \(title)-----" }
 
     /// The largest content is below 20 KB, a third more in base64.

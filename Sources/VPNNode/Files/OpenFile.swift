@@ -193,6 +193,15 @@ struct OpenFile: ~Copyable, Sendable {
         throw failure("flock")
     }
 
+    /// The same by a lock that only who may write the file can have (fcntl(2), of the open file description); `tryLock` is for anybody
+    /// who can open it.
+    borrowing func tryOwnersLock() throws(SystemCallError) -> Bool {
+        let status = clinux_lock(descriptor)
+        if status == 0 { return true }
+        if status == -EAGAIN || status == -EACCES { return false }
+        throw SystemCallError(call: "fcntl", path: path, errno: -status)
+    }
+
     /// Waits for the file's exclusive lock for so long at most; false where somebody holds it still.
     borrowing func tryLock(milliseconds: Int) throws(SystemCallError) -> Bool {
         var left = milliseconds
@@ -219,6 +228,10 @@ struct OpenFile: ~Copyable, Sendable {
         while flock(descriptor, LOCK_EX) != 0 {
             if Glibc.errno != EINTR { throw failure("flock") }
         }
+    }
+
+    borrowing func setMode(_ mode: UInt32) throws(SystemCallError) {
+        guard fchmod(descriptor, mode) == 0 else { throw failure("chmod") }
     }
 
     /// Its owner stays.

@@ -147,6 +147,8 @@ struct NewFiles: ~Copyable {
         let temporary = ProtectedFile.temporaryName(for: name)
         let file = try OpenFile(temporary, in: directory, O_WRONLY | O_CREAT | O_EXCL, mode: mode)
         pending.append((temporary, name))
+        // What others are to read does not hang on the umask of whoever installs it.
+        if mode & 0o077 != 0 { try file.setMode(mode) }
         try write(file)
         try file.sync()
     }

@@ -40,7 +40,7 @@ public enum RevocationFile {
     /// Whether a file calls itself one; false for what is none or cannot be read.
     static func isOne(_ path: String) -> Bool {
         guard let text = try? armour.read(path) else { return false }
-        return (try? armour.decode(text, path: path)) != nil
+        return text.contains(armour.begin)
     }
 
     /// Reads a file and checks its keys and signatures. Refusals have status 7.

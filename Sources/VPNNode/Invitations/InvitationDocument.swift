@@ -37,6 +37,8 @@ struct GuestRecord: Equatable, Sendable {
     var addresses: [InterfaceAddress]
     /// Unix seconds.
     var since: UInt64
+    /// Its pin was written. One that is counted and was not pinned is let in again; one whose pin is gone is not.
+    var isPinned = false
 
     /// Its addresses and no others.
     var allowedIPs: [IPPrefix] {
@@ -70,7 +72,7 @@ struct InvitationDocument: Equatable, Sendable {
             lines += [
                 "  - peer_id: \"\(guest.peerID.hex)\"", "    name: \(ConfigurationValue.quoted(guest.name))",
                 "    invitation: \"\(InvitationID(guest.invitation))\"", "    addresses: [\(addresses)]",
-                "    since: \(guest.since)",
+                "    since: \(guest.since)", "    pinned: \(guest.isPinned)",
             ]
         }
         return ChecksummedText.finish(lines)
@@ -114,7 +116,9 @@ struct InvitationDocument: Equatable, Sendable {
             let guest = GuestRecord(
                 peerID: try fields.peerID("peer_id"), name: try fields.name("name"),
                 invitation: try fields.id("invitation"), addresses: try fields.addresses("addresses"),
-                since: try fields.number("since"))
+                since: try fields.number("since"),
+                // Files of earlier versions do not say.
+                isPinned: fields.has("pinned") ? try fields.boolean("pinned") : true)
             guard !guests.contains(where: { $0.peerID == guest.peerID || $0.name == guest.name }) else {
                 throw refuse("a guest stands more than once", node)
             }
@@ -131,6 +135,8 @@ struct InvitationDocument: Equatable, Sendable {
             self.node = node
             self.refuse = refuse
         }
+
+        func has(_ key: String) -> Bool { node.mapping?[key] != nil }
 
         private func text(_ key: String) throws -> String {
             guard case .mapping(let mapping) = node, let text = mapping[key]?.scalar?.string else {

@@ -208,6 +208,10 @@ public struct InviteCommandTarget: Sendable {
                     "nobody knows where guests find this host: give --endpoint HOST:\(configuration.network.listenPort), or set invites.endpoint"
                 )
             }
+            guard InvitationLink.holds(configured) else {
+                throw NodeFailure(
+                    .usage, "\(configuration.file): invites.endpoint: the name is too long for a link")
+            }
             return configured
         }
         do {

@@ -66,7 +66,7 @@ public final class InvitationStore: Sendable {
     ///
     /// - Parameters:
     ///   - own: addresses of this node's interface.
-    ///   - peers: of the running node: their names and networks are taken.
+    ///   - peers: of the running node, but not the guest itself: their names and networks are taken.
     ///   - patience: milliseconds for the lock; nil = as long as it takes.
     func redeem(
         _ id: UInt32, by guest: PeerID, own: [InterfaceAddress], peers: [NodeConfiguration.Peer],
@@ -79,21 +79,40 @@ public final class InvitationStore: Sendable {
             if record.isRevoked { throw InvitationRefusal.revoked }
             if record.isExpired(at: now) { throw InvitationRefusal.expired }
             let known = document.guests(of: id)
-            if let before = known.first(where: { $0.peerID == guest }) { return before }
+            if let before = known.first(where: { $0.peerID == guest }) {
+                // The configuration may have given its place to somebody since.
+                guard !peers.contains(where: { $0.peerID == guest || $0.name == before.name }) else {
+                    throw InvitationRefusal.alreadyPeer
+                }
+                guard !peers.contains(where: { $0.allowedIPs.contains(where: before.allowedIPs.contains) }) else {
+                    throw InvitationRefusal.noAddress
+                }
+                return before
+            }
             guard known.count < record.uses else { throw InvitationRefusal.used }
             guard !document.guests.contains(where: { $0.peerID == guest }),
                 !peers.contains(where: { $0.peerID == guest })
             else { throw InvitationRefusal.alreadyPeer }
             let taken = peers.flatMap(\.allowedIPs) + document.guests.flatMap(\.allowedIPs)
-            guard let addresses = InnerAddressPlan.allocate(own: own, taken: taken) else {
-                throw InvitationRefusal.noAddress
-            }
+            // More than a guest takes, or this file holds, are as good as none.
+            guard let addresses = InnerAddressPlan.allocate(own: own, taken: taken),
+                InnerAddressPlan.complaint(about: addresses) == nil
+            else { throw InvitationRefusal.noAddress }
             let names = pinnedNames.union(peers.map(\.name)).union(document.guests.map(\.name))
             let new = GuestRecord(
                 peerID: guest, name: Self.free(record.name, among: names), invitation: id, addresses: addresses,
                 since: now)
             document.guests.append(new)
             return new
+        }
+    }
+
+    /// The guest is pinned: from now on its pin is what lets it in, and the operator may take that away.
+    func markPinned(_ guest: PeerID, patience: Int? = nil) throws {
+        try change(patience: patience) { document in
+            for place in document.guests.indices where document.guests[place].peerID == guest {
+                document.guests[place].isPinned = true
+            }
         }
     }
 
@@ -164,7 +183,11 @@ public final class InvitationStore: Sendable {
             let old = try readAgain()
             var document = old
             let result = try body(&document)
-            if document != old { try ProtectedFile.replace(path, with: [UInt8](document.text.utf8)) }
+            if document != old {
+                // What nobody could read again is not written.
+                _ = try InvitationDocument(decoding: document.text, path: path)
+                try ProtectedFile.replace(path, with: [UInt8](document.text.utf8))
+            }
             let written = document
             state.withLock { $0 = written }
             return result

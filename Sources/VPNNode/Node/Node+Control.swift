@@ -7,6 +7,7 @@ internal import VPNEngine
 
 extension Node: NodeControl {
     public func status() async -> StatusReport {
+        lookAtLink()
         // By a program, which takes its time: this actor goes on meanwhile.
         let isLocked = configuration.tunnel.isLockedDown
         let isPresent = isLocked ? await Task.detached(operation: { Lockdown.isPresent() }).value : nil
@@ -27,12 +28,14 @@ extension Node: NodeControl {
         facts.unkeptPins = unkept.count
         facts.knownPeersFile = knownPeers.path
         facts.isTunnelGone = isTunnelGone
+        facts.isLinkDown = isLinkDown
+        facts.interface = configuration.tunnel.interface
         facts.isLockedDown = configuration.tunnel.isLockedDown
         facts.isLockdownMissing = isLockdownMissing
         facts.unresolved = names.unresolvedNames
         let own = ownCircuits(now: now)
         return StatusReport(
-            verdict: StatusReport.verdict(peers, circuits: own, isTunnelGone: isTunnelGone),
+            verdict: StatusReport.verdict(peers, circuits: own, isTunnelGone: isTunnelOut),
             version: VersionReport().version, pid: Int(getpid()),
             nickname: configuration.nickname, peerID: machine.identity.hex, isTemporary: isTemporary,
             configuration: configuration.file, uptimeSeconds: machine.age(now: now).seconds,
@@ -40,7 +43,7 @@ extension Node: NodeControl {
             tunnel: engine.interface.map { interface in
                 StatusReport.Tunnel(
                     name: interface.name, addresses: configuration.tunnel.addresses.map { "\($0)" }, mtu: settled.mtu,
-                    isUp: !isTunnelGone)
+                    isUp: !isTunnelOut)
             },
             traffic: StatusReport.Traffic(
                 packetsOut: counters.packetsFromTunnel, bytesOut: counters.bytesFromTunnel,

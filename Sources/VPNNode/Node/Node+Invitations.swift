@@ -20,14 +20,19 @@ extension Node {
     private func verdict(on claim: InvitationClaim) -> InvitationVerdict {
         guard let invitations else { return .refused(.unknown) }
         do {
-            let peers = configuration.peers.filter { $0.invitation == nil }
+            let peers = configuration.peers.filter { $0.invitation == nil || $0.peerID != claim.keys.peerID }
             let guest = try invitations.redeem(
                 claim.invitation, by: claim.keys.peerID, own: configuration.tunnel.addresses, peers: peers,
                 pinnedNames: Set(knownPeers.pins.filter { $0.peerID != claim.keys.peerID }.map(\.name)),
                 now: UnixTime.now, patience: KnownPeersStore.nodesPatience)
             let known = knownPeers.pin(of: claim.keys.peerID)
+            // The operator took the pin away: the link does not bring it back.
+            if guest.isPinned, known == nil { return .refused(.revoked) }
             let pin = known ?? PinnedPeer(keys: claim.keys, name: guest.name, origin: .operatorAdded)
             try knownPeers.add(pin, patience: KnownPeersStore.nodesPatience)
+            if !guest.isPinned {
+                try invitations.markPinned(guest.peerID, patience: KnownPeersStore.nodesPatience)
+            }
             let peer = NodeConfiguration.Peer(guest)
             if !configuration.peers.contains(where: { $0.peerID == guest.peerID }) { configuration.peers.append(peer) }
             return .accepted(

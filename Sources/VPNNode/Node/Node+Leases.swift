@@ -77,6 +77,16 @@ extension Node {
 
     /// No neighbour may ask for it at the moment when it is there, nor later.
     private func take(_ address: IPAddress, on interface: NetworkInterface) {
+        // The fence would keep the host's own datagrams out, and the end of the lease would take the address away.
+        let isOwn = configuration.tunnel.addresses.contains { $0.address == address }
+        let isElsewhere =
+            HostAddresses.current().contains(address) && NetworkInterface.holder(of: address) != interface.name
+        guard !isOwn, !isElsewhere else {
+            logger.error(
+                "\(address), which the exit gave, is this host's already, and is not set",
+                metadata: ["event": "circuit.address"])
+            return
+        }
         let isFenced = neighbours?.enter(address) ?? true
         do throws(EngineError) {
             try interface.addAddress(InterfaceAddress(address, length: address.family.bits))

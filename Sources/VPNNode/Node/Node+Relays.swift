@@ -19,6 +19,8 @@ struct RelayFiles: Sendable {
     var isBeingKept = false
     /// Of the state that went to the file last.
     var number: UInt64 = 0
+    /// Guards that could not be written yet.
+    var guardsUnkept: GuardList?
 
     init(_ directory: NodeConfiguration.Directory) {
         store = RelayStore(path: directory.file)
@@ -89,19 +91,29 @@ extension Node {
         case .relayLearned, .relaysExpired:
             relayFiles.changed = relayFiles.changed ?? now
             relaysChanged(now: now)
-        case .guardsChanged(let list):
-            do { try relayFiles.guards.write(list) } catch {
-                logger.error(
-                    "cannot keep guards in \(relayFiles.guards.path): \(error); after a restart others may be chosen",
-                    metadata: ["event": "relay.guards_not_kept"])
-            }
+        case .guardsChanged(let list): keepGuards(list)
         default: break
+        }
+    }
+
+    private func keepGuards(_ list: GuardList) {
+        let isRepeat = relayFiles.guardsUnkept != nil
+        do {
+            try relayFiles.guards.write(list)
+            relayFiles.guardsUnkept = nil
+        } catch {
+            relayFiles.guardsUnkept = list
+            if isRepeat { return }
+            logger.error(
+                "cannot keep guards in \(relayFiles.guards.path): \(error); after a restart others may be chosen",
+                metadata: ["event": "relay.guards_not_kept"])
         }
     }
 
     /// Writes what was learned, a minute after the first of it or at the end. The file is read for that, and each signature in it
     /// checked anew, which may take seconds: beside the node, unless it ends.
     func keepRelays(isLast: Bool, now: Instant) {
+        if let list = relayFiles.guardsUnkept { keepGuards(list) }
         let isDue = relayFiles.changed.map { isLast || now.since($0) >= RelayFiles.pause } ?? false
         guard isDue && !relayFiles.isBeingKept || isLast && relayFiles.isBeingKept else { return }
         relayFiles.changed = nil
@@ -121,6 +133,8 @@ extension Node {
         if let failure {
             logger.error(
                 "cannot keep relays in \(relayFiles.store.path): \(failure)", metadata: ["event": "relay.not_kept"])
+            // Again in a minute: there may be room by then.
+            relayFiles.changed = relayFiles.changed ?? MonotonicClock.now
         } else {
             relayFiles.inFile.formUnion(relays.map(\.id))
         }

@@ -21,6 +21,40 @@ struct RestoringPause {
 extension Node {
     var isTunnelGone: Bool { tunnelLoss.isGone }
 
+    /// Nothing goes through it.
+    var isTunnelOut: Bool { isTunnelGone || isLinkDown }
+
+    /// Every few seconds. An interface that is set down stays down, as its operator wants, and is told of. When it is up again it
+    /// gets back what the kernel took: without routes its packets would leave in clear.
+    func lookAtLink() {
+        guard hasStarted, !isTunnelGone, let interface = engine.interface, let plan = tunnelPlan else {
+            isLinkDown = false
+            return
+        }
+        let wasDown = isLinkDown
+        isLinkDown = interface.isUp == false
+        if isLinkDown {
+            guard !wasDown else { return }
+            logger.error(
+                "the tunnel interface was set down: nothing goes through it until it is up",
+                metadata: ["event": "tunnel.down", "interface": "\(interface.name)"])
+            return
+        }
+        let present = Set(HostAddresses.current())
+        let missing = plan.addresses.filter { !present.contains($0.address) }
+        for address in missing {
+            do throws(EngineError) { try interface.addAddress(address) } catch {
+                logger.warning("\(error)", metadata: ["event": "config.warning"])
+            }
+        }
+        guard routes.restore() || !missing.isEmpty || wasDown else { return }
+        settled.addresses.formIntersection(present)
+        settleLeases()
+        logger.notice(
+            "the tunnel interface is up again, with its addresses and routes",
+            metadata: ["event": "tunnel.restored", "interface": "\(interface.name)"])
+    }
+
     func tunnelVanished() {
         guard tunnelLoss.vanished() else { return }
         routes.loseInterface()

@@ -15,7 +15,7 @@ public actor Node {
         case timer
         case resolved(EndpointName, [Endpoint])
         case resolveAgain
-        case ephemeralMade
+        case ephemeralMade(isMade: Bool)
         case trust(TrustWatch.Finding)
         case exit(ExitSurroundings)
         /// The kernel has forgotten the connections of these addresses, or why not.
@@ -42,7 +42,7 @@ public actor Node {
     private let log: EventLog
     var metrics = NodeMetrics()
     /// Whether packets can flow.
-    var isReady: Bool { hasStarted && !isStopping && !isTunnelGone }
+    var isReady: Bool { hasStarted && !isStopping && !isTunnelOut }
     private(set) var hasStarted = false
     let logger: Logger
     private let onReady: @Sendable () -> Void
@@ -63,6 +63,8 @@ public actor Node {
     /// Of the interface, in bytes.
     let mtu: Int
     var tunnelLoss = TunnelLoss()
+    /// Somebody has set the interface down.
+    var isLinkDown = false
     /// The interface as it was made, and who makes it anew (Node+Tunnel).
     let tunnelPlan: EngineConfiguration.Tunnel?
     var restoring: Task<Void, Never>?
@@ -222,15 +224,17 @@ public actor Node {
             }
             resolvedForQuilts(name, endpoints, now: now)
         case .resolveAgain: names.askAgain()
-        case .ephemeralMade:
+        case .ephemeralMade(let isMade):
             isMakingEphemeral = false
-            makeEphemeral()
+            // Where that failed the next job asks again.
+            if isMade { makeEphemeral() }
         case .trust(let finding): take(finding, now: now)
         case .exit(let surroundings): reviewExit(surroundings)
         case .forgotten(let addresses, let failure): forgotten(addresses, failure: failure)
         case .relays(let finding): take(finding, now: now)
         case .tick:
             machine.setClock(unixSeconds: UnixTime.now, now: now)
+            lookAtLink()
             reviewQuilts(now: now)
             tellNames()
             forgetLeavers(now: now)
@@ -338,8 +342,8 @@ public actor Node {
         guard !isMakingEphemeral, ready < NodePlan.ephemeralsKept else { return }
         isMakingEphemeral = pool.submit { [ephemerals, waker] in
             // A failure here is a failure of the handshake that comes next, which tells.
-            do { try ephemerals.refill(upTo: ready + 1) } catch { return }
-            waker.yield(.ephemeralMade)
+            let isMade = (try? ephemerals.refill(upTo: ready + 1)) != nil
+            waker.yield(.ephemeralMade(isMade: isMade))
         }
     }
 
@@ -375,11 +379,14 @@ public actor Node {
         }
     }
 
-    /// The same at once, for somebody who has just changed a file.
-    public func look() async -> ControlReport {
+    /// The same at once, for somebody who has just changed a file. Throws where one of them cannot be read: then what it said
+    /// before is in force.
+    public func look() async throws -> ControlReport {
         let watch = trustWatch
         for finding in await Task.detached(operation: { watch.look() }).value { take(finding, now: MonotonicClock.now) }
         settle()
+        let refusals = watch.refusals
+        guard refusals.isEmpty else { throw NodeFailure(.failure, refusals.joined(separator: "\n")) }
         return ControlReport(action: "look", peer: "", text: "pins, revocations and invitations are as on disk")
     }
 
@@ -417,7 +424,8 @@ public actor Node {
     /// nothing: throws ``NodeFailure`` before anything has changed.
     ///
     /// - Parameter plan: made of it.
-    func reconfigure(to given: NodeConfiguration, plan made: NodePlan) throws {
+    /// - Returns: what could not be done, for the log and for whoever asked.
+    func reconfigure(to given: NodeConfiguration, plan made: NodePlan) throws -> [String] {
         let now = MonotonicClock.now
         var (new, plan) = (given, made)
         try invitations?.reread()
@@ -454,6 +462,7 @@ public actor Node {
         names.replace(by: plan.names, unresolved: plan.unresolved)
         askUntilFound()
         for warning in warnings { logger.warning("\(warning)", metadata: ["event": "config.warning"]) }
+        return warnings
     }
 
     /// Whether this actor and its workers still answer: whoever is stuck does not come back from here, or says no.

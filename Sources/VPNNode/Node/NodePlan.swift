@@ -104,7 +104,13 @@ struct NodePlan {
         planQuilts(configuration)
     }
 
-    static func bootstrapName(_ name: EndpointName) -> String { "bootstrap \(name)" }
+    /// What such an entry is called, and whoever is first met behind it: as short as names of pins are, and unlike any other entry's.
+    static func bootstrapName(_ name: EndpointName) -> String {
+        let text = "bootstrap \(name)"
+        guard text.utf8.count > 63 else { return text }
+        let sum = Hash.sha256([UInt8](text.utf8)).prefix(4).map { Hex.encode([$0]) }.joined()
+        return "\(text.prefix(54))-\(sum)"
+    }
 
     /// §8: what the narrowest route to an endpoint leaves; without one, what a path of 1500 bytes does where IPv6 may be it.
     private static func automaticMTU(_ endpoints: [Endpoint], mark: UInt32?) -> Int {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SIGHUP and `pqvpn reload`: the configuration file is read again, checked as a whole, and what a running node can take of it is taken. A file
 // that is no good changes nothing. What a node does with new peers is in Node/.
+internal import Foundation
 internal import Logging
 internal import VPNCore
 
@@ -84,6 +85,8 @@ actor ConfigurationReload {
     }
 
     private func take(isTrial: Bool) async throws -> ReloadReport {
+        // Somebody may have pinned a peer a moment ago.
+        _ = try? await node.look()
         let loaded = try LoadedConfiguration(file: file)
         var new = configuration.taking(live: try run.overridden(loaded.configuration))
         try new.check(pins: knownPeers.pins, revoked: revocations.ids, own: identity.peerID)
@@ -91,16 +94,22 @@ actor ConfigurationReload {
         new.dropUnpinnedGuests(knownPeers.pins)
         let keys = try PresharedKeyFile.all(of: new.peers)
         let change = ConfigurationChange(started: started, applied: applied, new: loaded)
-        let warnings = loaded.warnings.map { $0.description(file: file) }
+        var warnings = loaded.warnings.map { $0.description(file: file) }
         if !isTrial {
             // It looks names up, which may take long: not on the threads that everybody shares, and not on the node.
             let (merged, identity) = (new, identity)
-            let plan = await Task.detached { NodePlan(merged, identity: identity, presharedKeys: keys) }.value
-            try await node.reconfigure(to: new, plan: plan)
+            let plan = await withCheckedContinuation { continuation in
+                Thread.detachNewThread {
+                    continuation.resume(returning: NodePlan(merged, identity: identity, presharedKeys: keys))
+                }
+            }
+            warnings += try await node.reconfigure(to: new, plan: plan)
             output.setLevel(new.logLevel)
             applied = loaded
             configuration = new
-            for warning in warnings { logger.warning("\(warning)", metadata: ["event": "config.warning"]) }
+            for warning in loaded.warnings {
+                logger.warning("\(warning.description(file: file))", metadata: ["event": "config.warning"])
+            }
         }
         // The command line goes before the file for as long as the run lasts.
         let overruled = run.logLevel == nil ? [] : change.live.map(\.key).filter { $0 == "logging.level" }

@@ -26,13 +26,15 @@ final class PIDFile: Sendable {
                 let isPermission = error.errno == EACCES || error.errno == EPERM
                 throw NodeFailure(isPermission ? .permission : .failure, "pid file \(path): \(reason)")
             }
-            guard try file.tryLock() else {
+            guard try file.tryOwnersLock() else {
                 let owner = String(decoding: (try? file.read(limit: 32)) ?? [], as: UTF8.self)
                 let pid = Int(owner.split(separator: "\n").first ?? "").map { " (process \($0))" } ?? ""
                 throw NodeFailure(.failure, "pid file \(path) is held by a running pqvpn\(pid): stop it first")
             }
             guard try isAt(path, file) else { continue }
             try checkContent(file)
+            // By this one a daemon is known to whoever started it.
+            _ = try? file.tryLock()
             return file
         }
         throw NodeFailure(.failure, "pid file \(path) changes too fast")

@@ -20,7 +20,7 @@ struct RunningNode: RunControl {
         try await node.ping(peer, timeout: timeout)
     }
 
-    func look() async throws -> ControlReport { await node.look() }
+    func look() async throws -> ControlReport { try await node.look() }
     func netcheck(within limit: Duration) async throws -> NetcheckReport { try await node.netcheck(within: limit) }
     func trace(_ peer: String, timeout: Duration) async throws -> TraceReport {
         try await node.trace(peer, timeout: timeout)

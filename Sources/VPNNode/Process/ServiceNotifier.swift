@@ -46,6 +46,10 @@ struct ServiceNotifier: Sendable {
         let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return }
         defer { close(descriptor) }
+        // A manager that stopped reading is waited for once, and not by whoever asks this process to end.
+        var patience = timeval(tv_sec: 1, tv_usec: 0)
+        // SAFETY: the option is read during the call, from a local of this size.
+        _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         var target = sockaddr_un()
         target.sun_family = sa_family_t(AF_UNIX)
         var name = Array(address.utf8)

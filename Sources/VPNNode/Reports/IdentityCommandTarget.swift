@@ -51,9 +51,21 @@ public struct IdentityCommandTarget: Sendable {
                 .usage,
                 "only a directory of `pqvpn keygen` can be rotated, not four files of a configuration: use keys.dir")
         }
+        // Before anything has changed: whoever repeats a command that was refused does not rotate twice.
+        if let output {
+            let (parent, name) = ProtectedFile.split(output)
+            try NewFiles(in: parent).checkAbsent([name])
+        }
         let rotated = try PersistentIdentity.rotate(directory: directory, nickname: nickname, unlocker: unlocker)
         let text = RotationFile.text(of: rotated.statement)
-        if let output { try Armour.write(text, to: output) }
+        if let output {
+            do { try Armour.write(text, to: output) } catch {
+                throw NodeFailure(
+                    .failure,
+                    "the keys were rotated, and the statement is \(directory)/rotation.pub; \(NodeFailure(error).message)"
+                )
+            }
+        }
         return RotationReport(rotated, text: text, file: output)
     }
 

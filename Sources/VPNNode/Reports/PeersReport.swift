@@ -149,7 +149,9 @@ public struct PeersCommandTarget: Sendable {
     /// Revokes by the operator's word (a pinned peer, or any peer_id) or by the owner's (a statement in a file).
     public func revoke(_ what: String) throws -> RevocationReport {
         let list = try revocationsToWrite()
-        if RevocationFile.isOne(what) {
+        // A file of a peer's name, in the directory that this is run in, is not what is meant.
+        let isName = try !what.contains("/") && (PeerID(hex: what) != nil || open().pins.contains { $0.name == what })
+        if !isName, RevocationFile.isOne(what) {
             let statement = try RevocationFile.read(what)
             let isNew = try list.revoke(statement)
             return RevocationReport(list, isNew ? "revoked" : "known", statement.peerID)

@@ -200,6 +200,8 @@ public final class KnownPeersStore: Sendable {
             var pins = before
             let (newKey, result) = try body(&pins, key)
             if pins != before || newKey?.derivation != key?.derivation {
+                // What nobody could read again is not written.
+                _ = try KnownPeersDocument.decode(KnownPeersDocument.text(of: pins), path: path)
                 try ProtectedFile.replace(path, with: Self.text(of: pins, key: newKey))
             }
             let written = pins

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Notices that the operator changed known_peers.yaml, the revocation list or the invitations while the node runs. One look is two stat calls;
 // files are read only when they changed, and what cannot be read leaves everything as it was.
+internal import Glibc
 internal import Synchronization
 internal import VPNCore
 internal import VPNCrypto
@@ -28,6 +29,8 @@ final class TrustWatch: Sendable {
     private let revocations: RevocationList
     private let invitations: InvitationStore?
     private let oneAtATime = Mutex(())
+    /// What is refused at present, by file.
+    private let standing = Mutex<[String: String]>([:])
     private let stamps = Mutex((Stamp.unknown, Stamp.unknown, Stamp.unknown))
 
     init(knownPeers: KnownPeersStore, revocations: RevocationList, invitations: InvitationStore? = nil) {
@@ -35,6 +38,9 @@ final class TrustWatch: Sendable {
         self.revocations = revocations
         self.invitations = invitations
     }
+
+    /// What could not be read when it was looked at last, and is not as on disk hence.
+    var refusals: [String] { standing.withLock { $0.sorted { $0.key < $1.key }.map(\.value) } }
 
     /// What has changed since the last look. Blocks on files: not for an actor's thread.
     func look() -> [Finding] { oneAtATime.withLock { _ in lookAlone() } }
@@ -78,6 +84,14 @@ final class TrustWatch: Sendable {
         _ before: Stamp, _ now: Stamp, _ path: String, _ read: () throws -> Finding
     ) -> Finding? {
         guard before != now else { return nil }
+        let finding = opened(before, now, path, read)
+        standing.withLock { if case .refused(let words)? = finding { $0[path] = words } else { $0[path] = nil } }
+        return finding
+    }
+
+    private func opened(
+        _ before: Stamp, _ now: Stamp, _ path: String, _ read: () throws -> Finding
+    ) -> Finding? {
         if now == .absent {
             // Whoever means to empty it writes an empty list: a file that is lost must not let anybody in or out.
             return before == .unknown ? nil : .refused("\(path) is gone: what it said stays in force until it is back")
@@ -89,6 +103,9 @@ final class TrustWatch: Sendable {
         let (directory, name) = ProtectedFile.split(path)
         do throws(SystemCallError) {
             return try OpenFile.directory(directory).status(of: name).map { .present($0) } ?? .absent
-        } catch { return .unreachable(error.errno) }
+        } catch {
+            // With its directory the file is gone, too.
+            return error.errno == ENOENT || error.errno == ENOTDIR ? .absent : .unreachable(error.errno)
+        }
     }
 }

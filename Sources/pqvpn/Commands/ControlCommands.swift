@@ -39,7 +39,8 @@ struct StatusCommand: ParsableCommand {
             let line = try client.ask(ControlRequest(.status))
             let report = try StatusReport(answer: line)
             if output.json {
-                print(line)
+                // Not as it came: whoever listens there is not to steer a terminal.
+                print(report.json)
             } else {
                 print(watch ? Screen.repainting(report.text(isLong: verbose)) : report.text(isLong: verbose))
             }
