@@ -40,7 +40,9 @@ public struct ControlClient: ~Copyable {
             wasAnswered = true
             return answer
         } catch let failure as NodeFailure where mayAskAgain && failure.status == .daemonNotRunning {
-            self = try ControlClient(path: path)
+            // A node that has ended is not there any more.
+            guard let again = try? ControlClient(path: path) else { throw failure }
+            self = again
             return try ask(request)
         }
     }

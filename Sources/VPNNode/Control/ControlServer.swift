@@ -186,7 +186,8 @@ final class ControlServer: Sendable {
         }
         // This thread is nobody's but this connection's; it may wait.
         let answer = Answer()
-        Task { [control] in answer.give(await Self.perform(request, control)) }
+        // Whoever asks is not kept waiting by what the node has to do besides.
+        Task(priority: .high) { [control] in answer.give(await Self.perform(request, control)) }
         return answer.wait()
     }
 

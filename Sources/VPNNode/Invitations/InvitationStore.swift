@@ -94,10 +94,9 @@ public final class InvitationStore: Sendable {
                 !peers.contains(where: { $0.peerID == guest })
             else { throw InvitationRefusal.alreadyPeer }
             let taken = peers.flatMap(\.allowedIPs) + document.guests.flatMap(\.allowedIPs)
-            // More than a guest takes, or this file holds, are as good as none.
-            guard let addresses = InnerAddressPlan.allocate(own: own, taken: taken),
-                InnerAddressPlan.complaint(about: addresses) == nil
-            else { throw InvitationRefusal.noAddress }
+            guard let addresses = InnerAddressPlan.allocate(own: own, taken: taken) else {
+                throw InvitationRefusal.noAddress
+            }
             let names = pinnedNames.union(peers.map(\.name)).union(document.guests.map(\.name))
             let new = GuestRecord(
                 peerID: guest, name: Self.free(record.name, among: names), invitation: id, addresses: addresses,

@@ -37,7 +37,7 @@ import Testing
         deinit { server.stop() }
 
         func ask(_ rest: String) throws -> String {
-            var connection = try LocalConnection(path: path)
+            var connection = try LocalConnection(path: path, seconds: 300)
             try connection.write(line: "{\"version\":1,\"verb\":\(rest)}")
             return String(decoding: try connection.readLine(limit: 1 << 20) ?? [], as: UTF8.self)
         }
@@ -143,7 +143,7 @@ import Testing
         let answer = try door.ask("\"netcheck\"")
         #expect(try Self.isError(answer, 5) && answer.contains("nobody to ask"), "\(answer)")
         // Of another version, whose verbs may mean something else, nothing is done.
-        var connection = try LocalConnection(path: door.path)
+        var connection = try LocalConnection(path: door.path, seconds: 300)
         try connection.write(line: "{\"version\":2,\"verb\":\"drop\",\"peer\":\"bob\"}")
         let other = String(decoding: try connection.readLine(limit: 4096) ?? [], as: UTF8.self)
         #expect(try Self.isError(other, 2), "\(other)")
@@ -152,7 +152,7 @@ import Testing
 
     @Test func severalRequestsOfOneCallerAreAnsweredInOrder() throws {
         let door = try Door()
-        var connection = try LocalConnection(path: door.path)
+        var connection = try LocalConnection(path: door.path, seconds: 300)
         let lines = ["\"status\"", "\"nonsense\"", "\"look\""].map { "{\"version\":1,\"verb\":\($0)}" }
         try connection.write(line: lines.joined(separator: "\n"))
         for part in ["pqvpn.status/1", "pqvpn.error/1", "pqvpn.control/1"] {
@@ -164,7 +164,7 @@ import Testing
 
     @Test func aRequestWithoutAnEndIsToldOnce() throws {
         let door = try Door()
-        var connection = try LocalConnection(path: door.path)
+        var connection = try LocalConnection(path: door.path, seconds: 300)
         try? connection.write(line: String(repeating: "x", count: 1 << 20))
         let answer = try? connection.readLine(limit: 1 << 20)
         #expect(answer == nil)
@@ -176,7 +176,7 @@ import Testing
 
     @Test func whoIsConnectedAtTheEndIsLetGo() throws {
         let door = try Door()
-        var connection = try LocalConnection(path: door.path)
+        var connection = try LocalConnection(path: door.path, seconds: 300)
         try connection.write(line: "{\"version\":1,\"verb\":\"status\"}")
         let first = try connection.readLine(limit: 1 << 20)
         #expect(first != nil)
