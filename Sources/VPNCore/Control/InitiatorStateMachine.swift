@@ -70,6 +70,9 @@ struct InitiatorStateMachine {
     /// The responder, or whoever holds its peer_id, has said something.
     private(set) var isAnswered = false
 
+    /// Nobody has answered, and no S1 is on its way.
+    var isAlone: Bool { !isAnswered && bytesSent == 0 }
+
     init(
         signer: any IdentitySigner, cryptography: any HandshakeCryptography, offers: Offers, mtu: UInt16,
         keepaliveSeconds: UInt16, expected: PeerID?, responder: IdentityPublicKeys?, acceptsPartial: Bool,

@@ -167,7 +167,7 @@ extension NodeStateMachine {
                 putBehind(held, slot: slot, now: now)
             } else {
                 // §6: a call of one's own that found nobody for a while is answered by this.
-                if peer.ring.current == nil, peer.initiation?.isAnswered == false { abandonInitiation(slot) }
+                if peer.ring.current == nil, peer.initiation?.isAlone == true { abandonInitiation(slot) }
                 peers[slot]?.carrier = held.summary.carrier
                 peers[slot]?.failures = 0
                 peers[slot]?.retry = nil
