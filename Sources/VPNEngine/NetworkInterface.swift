@@ -115,15 +115,18 @@ public struct NetworkInterface: Hashable, Sendable {
     /// The kernel makes an IPv6 address its own a moment after it took it; packets for it are lost until then. Gives up
     /// after a second: a tunnel that loses its first packets is better than none.
     private func waitUntilLocal(_ address: IPAddress) {
-        let bytes = address.bytes
         for _ in 0..<1000 {
-            // SAFETY: 4 or 16 bytes as the family says, valid for the call.
-            let result = unsafe bytes.withUnsafeBufferPointer {
-                unsafe clinux_address_is_local(Int32(address.family.rawValue), $0.baseAddress!)
-            }
-            if result == 1 { return }
+            if Self.isLocal(address) { return }
             usleep(1000)
         }
+    }
+
+    /// Whether this host answers to an address, of whichever interface. One question to the kernel, however many routes it has.
+    public static func isLocal(_ address: IPAddress) -> Bool {
+        // SAFETY: 4 or 16 bytes as the family says, valid for the call.
+        unsafe address.bytes.withUnsafeBufferPointer {
+            unsafe clinux_address_is_local(Int32(address.family.rawValue), $0.baseAddress!)
+        } == 1
     }
 
     /// Deletes the interface; whoever has it open sees it vanish.

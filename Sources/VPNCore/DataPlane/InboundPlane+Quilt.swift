@@ -75,7 +75,8 @@ extension InboundPlane {
         return verdict
     }
 
-    /// Something came that is no packet for the interface: those that waited for it alone go. That it is known costs no other quilt anything: at worst a packet waits for it.
+    /// Something came that is no packet for the interface: those that waited for it alone go. That it is known costs no other quilt
+    /// anything: at worst a packet waits for it.
     private mutating func pass(_ counter: UInt64, _ patch: Int, _ weave: Int, _ now: Instant) {
         if weaves[weave]!.resequencer.lacksCells(for: counter) { _ = equip(weave, now) }
         weaves[weave]!.resequencer.pass(counter, on: patch, now: now)

@@ -105,11 +105,10 @@ extension Node {
     private func checkRoutes(of prefixes: [IPPrefix]) throws {
         guard configuration.tunnel.isEnabled, configuration.tunnel.table == nil else { return }
         let endpoints = configuration.peers.compactMap { machine.endpoint(ofPeer: $0.name) }
-        for prefix in prefixes where prefix.length == 0 || endpoints.contains(where: { prefix.contains($0.address) }) {
-            throw NodeFailure(
-                .usage,
-                "--route \(prefix): there can be no route for it, which would lead the tunnel's own datagrams into the tunnel; "
-                    + "`pqvpn up` routes it by rules")
+        for prefix in prefixes {
+            if let complaint = NodePlan.complaint(aboutRoute: prefix, endpoints) {
+                throw NodeFailure(.usage, "--route: \(complaint)")
+            }
         }
     }
 

@@ -28,14 +28,13 @@ struct KernelRoutes {
         sources = [:]
     }
 
-    /// Makes those again that the kernel forgot while the interface was down: none of IPv4 outlives that, and none of IPv6. False
-    /// where all are there.
+    /// Makes those again that the kernel forgot when the interface was set down. False where all are there.
     mutating func restore() -> Bool {
         guard let interface else { return false }
         var isOne = false
         for family in [IPAddress.Family.v4, .v6] {
             let those = routes.filter { $0.family == family }
-            // They go together: one tells of all.
+            // Those of a family go together: one tells of all.
             guard let first = those.first, interface.restoreRoute(first, table: table) else { continue }
             for prefix in those where prefix != first { _ = interface.restoreRoute(prefix, table: table) }
             isOne = true

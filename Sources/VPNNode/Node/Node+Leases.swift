@@ -80,7 +80,7 @@ extension Node {
         // The fence would keep the host's own datagrams out, and the end of the lease would take the address away.
         let isOwn = configuration.tunnel.addresses.contains { $0.address == address }
         let isElsewhere =
-            HostAddresses.current().contains(address) && NetworkInterface.holder(of: address) != interface.name
+            NetworkInterface.isLocal(address) && NetworkInterface.holder(of: address) != interface.name
         guard !isOwn, !isElsewhere else {
             logger.error(
                 "\(address), which the exit gave, is this host's already, and is not set",

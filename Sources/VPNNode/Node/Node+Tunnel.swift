@@ -40,15 +40,14 @@ extension Node {
                 metadata: ["event": "tunnel.down", "interface": "\(interface.name)"])
             return
         }
-        let present = Set(HostAddresses.current())
-        let missing = plan.addresses.filter { !present.contains($0.address) }
+        let missing = plan.addresses.filter { !NetworkInterface.isLocal($0.address) }
         for address in missing {
             do throws(EngineError) { try interface.addAddress(address) } catch {
                 logger.warning("\(error)", metadata: ["event": "config.warning"])
             }
         }
         guard routes.restore() || !missing.isEmpty || wasDown else { return }
-        settled.addresses.formIntersection(present)
+        settled.addresses = settled.addresses.filter { NetworkInterface.isLocal($0) }
         settleLeases()
         logger.notice(
             "the tunnel interface is up again, with its addresses and routes",

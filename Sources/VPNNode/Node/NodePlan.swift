@@ -121,6 +121,13 @@ struct NodePlan {
         return max(known.min() ?? Limits.innerMTUOverIPv6, Limits.smallestInnerMTU)
     }
 
+    /// Why there can be no route for a network in the main table; nil where there can.
+    static func complaint(aboutRoute prefix: IPPrefix, _ endpoints: [Endpoint]) -> String? {
+        guard prefix.length == 0 || endpoints.contains(where: { prefix.contains($0.address) }) else { return nil }
+        return
+            "no route for \(prefix): it would lead the tunnel's own datagrams into the tunnel; `pqvpn up` routes it by rules"
+    }
+
     /// Peers' networks go into the tunnel, but never one that would swallow the tunnel's own datagrams: in a table of our own
     /// none does, since the rules that lead there leave those datagrams out.
     static func routes(
@@ -138,10 +145,8 @@ struct NodePlan {
         guard configuration.tunnel.table == nil else { return prefixes }
         var routes: [IPPrefix] = []
         for prefix in prefixes {
-            if prefix.length == 0 || endpoints.contains(where: { prefix.contains($0.address) }) {
-                warnings.append(
-                    "no route for \(prefix): it would lead the tunnel's own datagrams into the tunnel; "
-                        + "`pqvpn up` routes it by rules")
+            if let complaint = complaint(aboutRoute: prefix, endpoints) {
+                warnings.append(complaint)
             } else {
                 routes.append(prefix)
             }

@@ -207,7 +207,7 @@ import VPNCrypto
 
     /// A relay that leaves takes the path over it along, and not the session, which others carry.
     @Test func aSessionOutlivesTheLinkThatItWasMadeOn() throws {
-        let quilted = try QuiltedCircuit(seed: 40, paths: 2)
+        let quilted = try PathScene(seed: 40, paths: 2)
         #expect(quilted.connect(), "\(quilted.describe())")
         let middle = try #require(quilted.circuit?.current.flatMap(quilted.path)?.hops[1])
         let guest = try #require(quilted.exit.guests.last)
@@ -222,7 +222,7 @@ import VPNCrypto
 
     /// The last hop has another session while a further path is being built: no patch of it before it leads there.
     @Test func aPathThatIsNotThereYetIsNoPatch() throws {
-        let quilted = try QuiltedCircuit(seed: 41, paths: 2)
+        let quilted = try PathScene(seed: 41, paths: 2)
         let network = quilted.network
         #expect(network.run(for: .seconds(30)) { quilted.circuit?.sides.count == 1 }, "\(quilted.describe())")
         let side = try #require(quilted.circuit?.sides.first)
@@ -241,7 +241,7 @@ import VPNCrypto
 
     /// One that leaves has its ten seconds, whatever comes after the path that took its place.
     @Test func aPathThatLeavesIsNotKept() throws {
-        let quilted = try QuiltedCircuit(seed: 42, paths: 3)
+        let quilted = try PathScene(seed: 42, paths: 3)
         #expect(quilted.connect(), "\(quilted.describe())")
         let sides = try #require(quilted.circuit?.sides)
         try #require(sides.count == 2)
@@ -257,45 +257,5 @@ import VPNCrypto
         quilted.network.run(for: end.since(quilted.network.now))
         quilted.network.run(for: .milliseconds(100))
         #expect(quilted.path(sides[0])?.number == nil && quilted.path(sides[1])?.number == sides[1])
-    }
-}
-
-/// A client with a circuit of several paths to exit 5 (§9).
-private final class QuiltedCircuit {
-    private let scene: ChoiceScenario
-    let number: OwnCircuit.Number
-    private let paths: Int
-
-    var network: VirtualNetwork { scene.network }
-    var client: VirtualHost { scene.client }
-    var exit: VirtualHost { scene.relays[4] }
-    var circuit: OwnCircuit? { client.machine.circuits.all[number] }
-
-    init(seed: UInt64, paths: Int) throws {
-        scene = try ChoiceScenario(seed: seed, count: 11, exits: [5])
-        self.paths = paths
-        let request = CircuitRequest(
-            name: "home", hops: [], allowedIPs: [ChoiceScenario.behind],
-            wish: PathWish(hops: 3, exit: DirectoryScene.id(5)), quilt: CircuitQuilt(paths: paths))
-        number = try scene.network.build(request, at: scene.client)
-    }
-
-    func path(_ number: CircuitPath.Number) -> CircuitPath? { client.machine.circuits.paths[number] }
-    func relay(_ id: PeerID) -> VirtualHost? { scene.relays.first { $0.identity.publicKeys.peerID == id } }
-
-    private func up(_ host: VirtualHost, _ slot: PeerSlot?) -> Int {
-        guard let slot, let quilt = host.quilt(of: slot, now: network.now) else { return 0 }
-        return quilt.patches.count { $0.state == .up }
-    }
-
-    /// Runs until all paths carry, at both ends.
-    func connect() -> Bool {
-        network.run(for: .seconds(90)) {
-            up(client, circuit?.destination) == paths && up(exit, exit.guests.last) == paths
-        }
-    }
-
-    func describe() -> String {
-        "\(client.circuitEvents) \(client.controlDrops.nonZero) exit \(exit.footprint) \(exit.controlDrops.nonZero)"
     }
 }

@@ -8,15 +8,6 @@ import VPNCore
 @testable import VPNNode
 
 @Suite struct HostPlanFaultTests {
-    private static var surroundings: HostSurroundings {
-        var value = HostSurroundings(HostTools(path: "/nowhere", scratch: "/nowhere"), HostPlaces())
-        value.families = [.v4, .v6]
-        (value.hasStrictFilter, value.hasFilter, value.answersForAll) = (false, false, false)
-        (value.hasResolvectl, value.hasResolvconf, value.isResolvconfResolvectl) = (false, false, false)
-        (value.resolverLink, value.hasInterfaceOrder) = (nil, false)
-        return value
-    }
-
     private static func plan(
         _ tunnel: String, _ change: (inout HostSurroundings) -> Void = { _ in }
     ) throws -> HostPlan {
@@ -26,7 +17,7 @@ import VPNCore
             peers: [{ name: b, endpoint: "198.51.100.7:9000", allowed_ips: [10.0.0.0/8] }]
 
             """
-        var around = surroundings
+        var around = HostPlanTests.surroundings
         change(&around)
         let configuration = try LoadedConfiguration(text: text, file: "/etc/pqvpn/x.yaml").configuration
         return HostPlan(configuration, around, HostPlaces())
@@ -68,7 +59,7 @@ import VPNCore
         let servers = ["192.168.1.1", "fd00::1"].compactMap { IPAddress($0) }
         let wish = LeasedNames.Wish(
             resolver: .init(mode: .file, servers: [], search: []), interface: "pqvpn0", mark: 28785)
-        let rules = Self.rules(LeasedNames.steps(servers, wish, Self.surroundings, HostPlaces()))
+        let rules = Self.rules(LeasedNames.steps(servers, wish, HostPlanTests.surroundings, HostPlaces()))
         for server in servers {
             #expect(rules.contains { $0.contains("to \(server) ") && $0.contains("dport 53") }, "\(rules)")
         }

@@ -22,7 +22,7 @@ import VPNCore
         return try LoadedConfiguration(text: text, file: "/etc/pqvpn/x.yaml").configuration
     }
 
-    private static var surroundings: HostSurroundings {
+    static var surroundings: HostSurroundings {
         var value = HostSurroundings(HostTools(path: "/nowhere", scratch: "/nowhere"), HostPlaces())
         value.families = [.v4, .v6]
         (value.hasStrictFilter, value.hasFilter, value.answersForAll) = (false, false, false)
